@@ -1,0 +1,1 @@
+"""READS content/ and labs/: strict YAML in, model objects out."""

@@ -1,0 +1,1 @@
+"""RUNS an experiment: cluster, traffic, faults, ledgers, verdict. No screen code."""

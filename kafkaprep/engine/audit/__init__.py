@@ -1,0 +1,1 @@
+"""Judges what happened: ledgers in, classes, fates and promises out. Pure."""

@@ -1,0 +1,1 @@
+"""Clusters a lab can run on, each behind the protocol in `base`."""

@@ -1,0 +1,1 @@
+"""Producers, consumers and the final reader: child processes that keep ledgers."""

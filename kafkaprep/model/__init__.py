@@ -1,0 +1,1 @@
+"""WHAT things are: frozen dataclasses and enumerations, no input or output."""
