@@ -1,0 +1,127 @@
+"""What a lab file says, once read: the design of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kafkaprep.model.settings import Scope, Settings
+from kafkaprep.model.verdict import Promise
+
+
+class Stage(StrEnum):
+    """Where on a message's way the lab looks, in the order of that way."""
+
+    PRODUCER = "producer"
+    TRANSACTIONS = "transactions"
+    BROKER = "broker"
+    CONSUMER = "consumer"
+    END_TO_END = "end-to-end"
+
+
+class Kind(StrEnum):
+    LAB = "lab"  # `start` breaks a promise, `solution` keeps it
+    EXHIBIT = "exhibit"  # each setting has a declared outcome
+    INCIDENT = "incident"  # from a recording
+
+
+class Capability(StrEnum):
+    """What a cluster can do; a lab names what it needs."""
+
+    KILL = "kill"
+    PAUSE = "pause"
+    WIPE = "wipe"
+    REPLICATION = "replication"
+    TRANSACTIONS = "transactions"
+    PROXY = "proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a lab file something stands; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterShape:
+    brokers: int = 3
+    partitions: int = 1
+    replication: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How much is sent and who takes part. `message_bytes` is the payload size."""
+
+    messages: int = 1000
+    keys: int = 8
+    producers: int = 1
+    consumers: int = 1
+    message_bytes: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A setting the learner is invited to turn; no `choices` means any value the setting allows."""
+
+    scope: Scope
+    name: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the script: `verb: argument`, for example `pause: leader` or `send: 100`."""
+
+    verb: str
+    argument: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.argument}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """One experiment. `id` is the file's name without its ending."""
+
+    id: str
+    title: str
+    stage: Stage
+    kind: Kind
+    goal: str
+    needs: frozenset[Capability]
+    cluster: ClusterShape
+    traffic: Traffic
+    start: Settings
+    solution: Settings
+    knobs: tuple[Knob, ...]
+    script: tuple[Step, ...]
+    promises: tuple[Promise, ...]
+    predict: str
+    hints: tuple[str, ...]
+    debrief: str
+    questions: tuple[str, ...]
+    sources: tuple[str, ...]
+    file: str
+
+    def settings(self, changes: Settings, *, solution: bool) -> Settings:
+        """The settings of one run: `start`, or `start` with `solution` over it, then the learner's changes."""
+        base = self.start.merged(self.solution) if solution else self.start
+        return base.merged(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenLab:
+    """A lab file that could not be read: still listed, with the reason."""
+
+    id: str
+    file: str
+    error: str
+
+
+LabIndex = Mapping[str, Lab | BrokenLab]
