@@ -49,7 +49,9 @@ def _located(name: str) -> Path:
 
 def directories() -> list[Directory]:
     """Every folder with its variable and purpose; none is created."""
-    return [Directory(name, variable, holds, _located(name)) for name, (variable, holds) in DIRECTORIES.items()]
+    return [
+        Directory(name, variable, holds, _located(name)) for name, (variable, holds) in DIRECTORIES.items()
+    ]
 
 
 def writable(name: str, *parts: str) -> Path:

@@ -8,6 +8,7 @@ signalled then only if its pid, its start time and the marker in its command lin
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -26,8 +27,17 @@ import psutil
 from kafkaprep.errors import ClusterError
 
 MARKER_FILE = ".kafkaprep"  # holds the nonce of a folder that may be deleted
-_SCRUBBED = ("KAFKA_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "LOG_DIR", "JMX_PORT")
+_SCRUBBED = (
+    "KAFKA_",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "CLASSPATH",
+    "LOG_DIR",
+    "JMX_PORT",
+)
 _START_TOLERANCE_S = 2.0
+_PR_SET_PDEATHSIG = 1
 
 
 class Finished(NamedTuple):
@@ -84,6 +94,64 @@ def start_detached(argv: Sequence[str], *, cwd: Path, log: Path) -> int:
     # It is meant to outlive us: a thread reaps it if it ends first, so that no zombie looks alive.
     threading.Thread(target=started.wait, name=f"reap {started.pid}", daemon=True).start()
     return started.pid
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """What a child runs between fork and exec so that Linux kills it with its parent; None elsewhere.
+
+    PR_SET_PDEATHSIG follows the parent *thread* and is not seen by a child whose parent died before the call (man
+    PR_SET_PDEATHSIG(2const)), hence the check after it. Only a single-threaded parent, the guardian, may use it.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return in_child
+
+
+def start_group(
+    argv: Sequence[str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    cwd: str,
+    env: Mapping[str, str],
+    in_child: Callable[[], None] | None,
+) -> subprocess.Popen[bytes]:
+    """Start `argv` as the leader of its own session and group, on the given descriptors. Raises OSError."""
+    return subprocess.Popen(
+        list(argv),
+        stdin=stdin if stdin >= 0 else subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=dict(env),
+        start_new_session=True,
+        preexec_fn=in_child,
+    )
+
+
+def signal_group(pid: int, signum: int) -> bool:
+    """Signal the group led by `pid`, which the caller has started and not reaped; False if it has gone."""
+    try:
+        os.killpg(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def reap(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """The return code of an ended child, None if it still lives after `timeout_s`."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, timeout_s))
+    return None
 
 
 class Child:
@@ -214,7 +282,7 @@ class Guardian:
             theirs = [stdin_read, stdout_write]
             stdin_file = os.fdopen(stdin_write, "wb", buffering=0)
             stdout_file = os.fdopen(stdout_read, "rb")
-        request = {
+        request: dict[str, object] = {
             "do": "spawn",
             "name": name,
             "argv": list(argv),
@@ -270,7 +338,9 @@ class Guardian:
                 sent = socket.send_fds(self._socket, [line], descriptors)
                 self._socket.sendall(line[sent:])
             except OSError as error:
-                raise ClusterError("The guardian of our processes was killed; nothing can be started.") from error
+                raise ClusterError(
+                    "The guardian of our processes was killed; nothing can be started."
+                ) from error
         with self._changed:
             answered = self._changed.wait_for(lambda: token in self._replies or self.lost, timeout=20)
             if token in self._replies:
@@ -318,7 +388,8 @@ def is_running(pid: int, created: float) -> bool:
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         return (
-            abs(process.create_time() - created) < _START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
+            abs(process.create_time() - created) < _START_TOLERANCE_S
+            and process.status() != psutil.STATUS_ZOMBIE
         )
     return False
 

@@ -25,7 +25,7 @@ class Scope(StrEnum):
 class SettingSpec:
     """One setting of the allow-list in content/settings.yaml.
 
-    `kind` is one of int, float, bool, enum, text. `minimum` and `maximum` bound numbers; `choices` closes an enum.
+    `kind` is one of int, float, bool, enum, text. `minimum` and `maximum` bound numbers, `choices` an enum.
     `default` is the default of the client under test (librdkafka) for clients, of Apache Kafka for the rest.
     """
 

@@ -92,7 +92,7 @@ class PromiseResult:
 class Verdict:
     """What the ledgers prove. `counts` and `fates` use the names of the JSON document (DESIGN §4).
 
-    `classes` maps each class of the audit that is not empty to its sorted members, at most `classes_limit` each.
+    `classes` maps each class of the audit that is not empty to its sorted members (bounded in a saved run).
     """
 
     outcome: Outcome

@@ -1,8 +1,7 @@
 """The guardian process: starts children, and kills them all when its owner is gone.
 
 Run as `python -m kafkaprep.engine.cluster.guardian MARKER JOURNAL FD [FOLDER…]` by engine.process.Guardian, whose
-socket is descriptor FD. One thread, no library that starts another: that is what makes PR_SET_PDEATHSIG, which
-follows the parent *thread* and runs between fork and exec, safe here (man prctl(2)).
+socket is descriptor FD. It has one thread, which is what makes dying with it (PR_SET_PDEATHSIG) safe.
 
 Requests are JSON lines: {"do":"spawn",…} and {"do":"signal",…}, answered with their token; a child's end is told
 as {"exited":pid,"returncode":n}. The end of the socket is the end of the owner.
@@ -10,37 +9,36 @@ as {"exited":pid,"returncode":n}. The end of the socket is the end of the owner.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import selectors
 import signal
 import socket
-import subprocess  # noqa: TID251 - the guardian is the part of engine.process that lives in its own process
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafkaprep.engine.process import remove_if_ours, started_at
+from kafkaprep.engine.process import (
+    die_with_parent,
+    reap,
+    remove_if_ours,
+    signal_group,
+    start_group,
+    started_at,
+)
 
-_PR_SET_PDEATHSIG = 1
+if TYPE_CHECKING:
+    from subprocess import Popen  # noqa: TID251 - the type only
+
 _KILL_DEADLINE_S = 5.0
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the call above
-            os._exit(1)
-
-    return in_child
+class _Spawned(NamedTuple):
+    process: Popen[bytes]
+    name: str
+    created: float
 
 
 class _Guardian:
@@ -49,10 +47,10 @@ class _Guardian:
         self.journal = journal
         self.owner = owner
         self.folders = folders
-        self.children: dict[int, tuple[subprocess.Popen[bytes], str, float]] = {}
+        self.children: dict[int, _Spawned] = {}
         self.received = b""
         self.descriptors: list[int] = []
-        self.in_child = _die_with_parent()
+        self.in_child = die_with_parent()
         self.me = {"pid": os.getpid(), "created": started_at(os.getpid())}
 
     def serve(self) -> None:
@@ -95,47 +93,36 @@ class _Guardian:
             self.tell({"token": request["token"], **answer})
         return True
 
-    def spawn(self, request: dict[str, object], descriptors: list[int]) -> dict[str, object]:
-        with suppress(OSError), Path(str(request["stderr"])).open("ab") as stderr:
-            stdout: object = stderr
-            if descriptors:
-                stdout = descriptors[1]
-            elif request["stdout"] is not None:
-                stdout = Path(str(request["stdout"])).open("ab")  # noqa: SIM115 - closed below
-            try:
-                process = subprocess.Popen(
-                    [str(argument) for argument in request["argv"]],  # type: ignore[attr-defined]
-                    stdin=descriptors[0] if descriptors else subprocess.DEVNULL,
-                    stdout=stdout,  # type: ignore[arg-type]
-                    stderr=stderr,
-                    cwd=str(request["cwd"]),
-                    env=request["env"],  # type: ignore[arg-type]
-                    start_new_session=True,
-                    preexec_fn=self.in_child,
+    def spawn(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, object]:
+        try:
+            with (
+                Path(request["stderr"]).open("ab") as stderr,
+                Path(request["stdout"] or os.devnull).open("ab") as out,
+            ):
+                stdout = out if request["stdout"] else stderr
+                process = start_group(
+                    request["argv"],
+                    stdin=descriptors[0] if descriptors else -1,
+                    stdout=descriptors[1] if descriptors else stdout.fileno(),
+                    stderr=stderr.fileno(),
+                    cwd=request["cwd"],
+                    env=request["env"],
+                    in_child=self.in_child,
                 )
-            except (OSError, ValueError) as error:
-                return {"error": str(error)}
-            finally:
-                if stdout is not stderr and not descriptors:
-                    stdout.close()  # type: ignore[attr-defined]
-            created = started_at(process.pid)
-            self.children[process.pid] = (process, str(request["name"]), created)
-            self.write_journal()
-            return {"pid": process.pid, "created": created}
-        return {"error": f"its output file {request['stderr']} cannot be written"}
+        except (OSError, ValueError) as error:
+            return {"error": str(error)}
+        created = started_at(process.pid)
+        self.children[process.pid] = _Spawned(process, request["name"], created)
+        self.write_journal()
+        return {"pid": process.pid, "created": created}
 
-    def signal(self, request: dict[str, object]) -> dict[str, object]:
-        pid = int(str(request["pid"]))
-        if pid not in self.children:
-            return {"ok": False}
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, int(str(request["signum"])))  # noqa: TID251 - see above
-            return {"ok": True}
-        return {"ok": False}
+    def signal(self, request: dict[str, Any]) -> dict[str, object]:
+        # Not reaped yet, so the pid cannot have been given to another process.
+        return {"ok": request["pid"] in self.children and signal_group(request["pid"], request["signum"])}
 
     def reap(self) -> None:
-        for pid, (process, _, _) in list(self.children.items()):
-            returncode = process.poll()
+        for pid, spawned in list(self.children.items()):
+            returncode = reap(spawned.process, 0)
             if returncode is not None:
                 del self.children[pid]
                 self.write_journal()
@@ -150,8 +137,8 @@ class _Guardian:
             "marker": self.marker,
             "guardian": self.me,
             "children": [
-                {"pid": pid, "name": name, "created": created}
-                for pid, (_, name, created) in self.children.items()
+                {"pid": pid, "name": spawned.name, "created": spawned.created}
+                for pid, spawned in self.children.items()
             ],
             "folders": [str(folder) for folder in self.folders],
         }
@@ -162,20 +149,19 @@ class _Guardian:
     def end(self) -> None:
         """SIGKILL every group (a stopped process ignores anything milder), reap, delete, forget."""
         for pid in self.children:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)  # noqa: TID251 - see above
+            signal_group(pid, signal.SIGKILL)
         deadline = time.monotonic() + _KILL_DEADLINE_S
-        for process, _, _ in self.children.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
+        for spawned in self.children.values():
+            reap(spawned.process, deadline - time.monotonic())
         for folder in self.folders:
             remove_if_ours(folder, self.marker)
         self.journal.unlink(missing_ok=True)
 
 
 def main() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(ignored, signal.SIG_IGN)
+    # Handlers, not SIG_IGN: an ignored signal stays ignored across exec, and a JVM could no longer be asked to end.
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, lambda *_: None)
     marker, journal, descriptor, *folders = sys.argv[1:]
     owner = socket.socket(fileno=int(descriptor))
     owner.set_inheritable(False)
