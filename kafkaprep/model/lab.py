@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kafkaprep.model.settings import Scope, Settings
-from kafkaprep.model.verdict import Promise
+from kafkaprep.model.verdict import Outcome, Promise
 
 
 class Stage(StrEnum):
@@ -66,11 +66,15 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """A setting the learner is invited to turn; no `choices` means any value the setting allows."""
+    """A setting the learner is invited to turn; no `choices` means any value the setting allows.
+
+    `note` says what turning it does in this lab. It gives the answer away: show it after a run, not before.
+    """
 
     scope: Scope
     name: str
     choices: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,14 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.verb} {self.argument}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ExhibitCase:
+    """One setting of an exhibit, laid over `start`, and the outcome it must have."""
+
+    settings: Settings
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,7 @@ class Lab:
     questions: tuple[str, ...]
     sources: tuple[str, ...]
     file: str
+    exhibit: tuple[ExhibitCase, ...] = ()  # for Kind.EXHIBIT
 
     def settings(self, changes: Settings, *, solution: bool) -> Settings:
         """The settings of one run: `start`, or `start` with `solution` over it, then the learner's changes."""
@@ -117,11 +130,16 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class BrokenLab:
-    """A lab file that could not be read: still listed, with the reason."""
+    """A lab file that could not be read: still listed, with the reason. Its texts are safe to print."""
 
     id: str
     file: str
     error: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.error}"
 
 
 LabIndex = Mapping[str, Lab | BrokenLab]

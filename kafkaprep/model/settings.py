@@ -40,6 +40,10 @@ class SettingSpec:
     choices: tuple[str, ...] = ()
     java_name: str | None = None
     java_default: str | None = None
+    aliases: tuple[str, ...] = ()
+    spellings: tuple[tuple[str, str], ...] = ()
+    since: str = ""
+    changed: str = ""
 
     @property
     def full_name(self) -> str:
@@ -54,6 +58,8 @@ class SettingSpec:
             return "true or false"
         if self.minimum is not None or self.maximum is not None:
             return f"{_number(self.minimum)} to {_number(self.maximum)}"
+        if self.kind == "text":
+            return "letters, digits, dots, hyphens and underscores, 100 at most"
         return f"any {self.kind}"
 
 

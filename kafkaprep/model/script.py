@@ -1,0 +1,96 @@
+"""The verbs a lab's script may use: one table that catalog and engine share.
+
+A form is what may stand after the verb: a word, or `<count>` (messages), or `broker <id>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kafkaprep.model.lab import Capability, Step
+
+COUNT = "<count>"
+BROKER = "broker <id>"
+REST = "rest"
+_BROKERS = ("leader", "followers", "controller", BROKER)
+_CLIENTS = frozenset({"consumer", "producer"})  # our own child processes: no cluster has to be able to do it
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`needs` is what the cluster must be able to do, unless the step is about a client."""
+
+    name: str
+    forms: tuple[str, ...]
+    meaning: str
+    needs: Capability | None = None
+
+
+VERBS: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "send",
+            (COUNT, REST),
+            "hand that many messages to the producer; `rest` is what no other step sends",
+        ),
+        Verb(
+            "await",
+            ("all_reported", "reported_or_stalled", "new_leader", "isr_full", "consumer_caught_up"),
+            "wait until this is observed",
+        ),
+        Verb("pause", (*_BROKERS, "consumer"), "freeze (SIGSTOP)", Capability.PAUSE),
+        Verb("resume", (*_BROKERS, "consumer"), "let a frozen one go on (SIGCONT)", Capability.PAUSE),
+        Verb(
+            "kill", ("leader", "followers", BROKER, "consumer", "producer"), "kill (SIGKILL)", Capability.KILL
+        ),
+        Verb("outwait", ("parked_fetch", "session_timeout"), "let this time run out"),
+    )
+}
+
+
+def form_of(verb: str, argument: str) -> str | None:
+    """The form of VERBS that `verb: argument` has; None when it has none."""
+    known = VERBS.get(verb)
+    if known is None:
+        return None
+    if argument in known.forms and not argument.endswith(">"):
+        return argument
+    if COUNT in known.forms and re.fullmatch(r"[1-9][0-9]{0,6}", argument):
+        return COUNT
+    if BROKER in known.forms and re.fullmatch(r"broker [1-9][0-9]?", argument):
+        return BROKER
+    return None
+
+
+def count_of(step: Step) -> int | None:
+    """How many messages a `send` step names; None for `rest` and for every other verb."""
+    return int(step.argument) if form_of(step.verb, step.argument) == COUNT else None
+
+
+def broker_of(step: Step) -> int | None:
+    """The broker a step names by its id; None when it names none, or by its role."""
+    return int(step.argument.split()[1]) if form_of(step.verb, step.argument) == BROKER else None
+
+
+def capability_of(step: Step) -> Capability | None:
+    """What the cluster must be able to do for this step."""
+    verb = VERBS.get(step.verb)
+    return None if verb is None or step.argument in _CLIENTS else verb.needs
+
+
+def sends(script: Iterable[Step], messages: int) -> tuple[int, ...]:
+    """How many messages each `send` step sends, in order. `rest` is `messages` less all the counted sends.
+
+    Raises ValueError when the counts exceed `messages` or `rest` stands more than once.
+    """
+    steps = [step for step in script if step.verb == "send"]
+    counts = [count_of(step) for step in steps]
+    counted = sum(count for count in counts if count is not None)
+    if counted > messages:
+        raise ValueError(f"the steps send {counted} messages of {messages}")
+    if counts.count(None) > 1:
+        raise ValueError("`send: rest` stands more than once")
+    return tuple(messages - counted if count is None else count for count in counts)
