@@ -1,0 +1,73 @@
+"""What a lab may ask of a cluster; every backend answers this protocol.
+
+A backend declares its capabilities; a lab that needs one it lacks is refused with the reason before anything starts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from kafkaprep.model.lab import Capability
+
+Progress = Callable[[str], None]
+
+
+class NodeState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One process of the cluster. `note` explains a death that no one asked for."""
+
+    id: int
+    role: str  # controller | broker
+    state: NodeState
+    pid: int | None
+    port: int
+    note: str = ""
+
+
+class Cluster(Protocol):
+    """A Kafka cluster a lab runs on. Broker ids are Kafka's node ids.
+
+    `close` leaves the cluster as it was found: one that we started is taken down, one that stood stays up.
+    """
+
+    backend: str
+    version: str
+    capabilities: frozenset[Capability]
+    bootstrap: str
+    direct_bootstrap: str  # past any proxy: for the final reader and for observation
+    brokers: tuple[int, ...]
+
+    def start(self, progress: Progress, stop: threading.Event) -> None:
+        """Attach, starting what is needed; returns when every broker answers. Raises ClusterError."""
+
+    def status(self) -> tuple[NodeStatus, ...]: ...
+
+    def pause(self, node: int) -> None:
+        """Freeze the process (SIGSTOP); returns when the system reports it stopped."""
+
+    def resume(self, node: int) -> None: ...
+
+    def kill(self, node: int) -> None:
+        """SIGKILL; returns when the process is gone. Its page cache, and so its log, survives."""
+
+    def restart(self, node: int) -> None:
+        """Start a dead node again on its old log; returns when it listens."""
+
+    def begin_lab(self) -> None:
+        """Claim the cluster for one lab. Raises ClusterError if another lab has it."""
+
+    def end_lab(self) -> None:
+        """Give it back; whatever is still paused or dead is mended."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,273 @@
+"""The cluster host: one detached process that keeps the local cluster for whoever attaches.
+
+Run as `python -m kafkaprep.engine.cluster.host SPEC.json` by `local`. It holds the lock of the state folder for its
+life, owns the guardian of the JVMs, and answers JSON lines on a Unix socket. Its rules:
+
+- An app that started it owns it: when the last connection ends, it takes the cluster down, unless `keep` was asked.
+- Kept, it ends after 30 idle minutes or on `down`.
+- One lab at a time holds the cluster; when that connection ends, however it ends, every fault is lifted.
+
+A request is {"do": verb, …}; its answer {"ok": true, …} or {"ok": false, "error": text, "log_tail": […]}. `ready`
+sends {"progress": text} lines before its answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kafkaprep.engine.cluster.install import Installation
+from kafkaprep.engine.cluster.nodes import Nodes
+from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, started_at
+from kafkaprep.errors import BrokerDidNotStart, ClusterError
+
+IDLE_S = 30 * 60.0
+ABANDONED_S = 15.0  # started by an app that never came
+LOCK_HELD = 75  # exit code: another host has the lock (EX_TEMPFAIL)
+
+
+class Host:
+    """The server. `serve` returns when the cluster is down."""
+
+    def __init__(self, spec: dict[str, Any], folder: Path) -> None:
+        self._nonce: str = spec["nonce"]
+        self._keep = bool(spec["keep"])
+        self._folder = folder
+        self._installation = Installation.from_dict(spec["installation"])
+        self._failure: ClusterError | None = None
+        self._progress: list[str] = []
+        self._ready = False
+        self._changed = threading.Condition()
+        self._connections: set[int] = set()
+        self._idle_since = time.monotonic()
+        self._lab: tuple[int, int] | None = None  # connection, pid of the app
+        self._mending = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._ending = False
+        self._data = folder / f"cluster-{self._nonce}"
+        self._data.mkdir(mode=0o700)
+        (self._data / MARKER_FILE).write_text(self._nonce)
+        self._guardian = Guardian(
+            self._nonce,
+            Path(spec["journals"]) / f"{self._nonce}.json",
+            log=folder / "guardian.log",
+            folders=[self._data],
+            on_exit=self._child_ended,
+            on_lost=self._guardian_lost,
+        )
+        self._nodes = Nodes(self._installation, self._data, self._nonce, self._guardian)
+
+    def serve(self, listener: socket.socket) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, lambda *_: self._end())
+        threading.Thread(target=self._start_nodes, name="start", daemon=True).start()
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            while not self._ending and not self._idle_for_too_long():
+                for key, _ in selector.select(timeout=5):
+                    if key.fileobj is listener:
+                        connection, _ = listener.accept()
+                        connection.setblocking(True)
+                        with self._changed:
+                            self._connections.add(connection.fileno())
+                        threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+        self._nodes.kill_all()
+        self._guardian.close()
+
+    def _idle_for_too_long(self) -> bool:
+        with self._changed:
+            limit = IDLE_S if self._keep else ABANDONED_S
+            return not self._connections and time.monotonic() - self._idle_since > limit
+
+    def _end(self) -> None:
+        self._ending = True
+        with suppress(OSError):
+            os.write(self._wake_write, b"x")
+
+    def _start_nodes(self) -> None:
+        try:
+            self._nodes.start(self._say)
+        except ClusterError as error:
+            self._failure = error
+        except Exception as error:  # whatever it is, whoever waits must hear of it
+            self._failure = ClusterError(f"The cluster host failed: {error!r}.")
+            raise
+        finally:
+            with self._changed:
+                self._ready = self._failure is None
+                self._changed.notify_all()
+
+    def _say(self, text: str) -> None:
+        with self._changed:
+            self._progress.append(text)
+            self._changed.notify_all()
+
+    def _child_ended(self, child: Child) -> None:
+        self._nodes.ended(child)
+
+    def _guardian_lost(self) -> None:
+        with self._changed:
+            self._failure = ClusterError("The guardian of the brokers was killed, and the brokers with it.")
+            self._changed.notify_all()
+        self._end()
+
+    def _converse(self, connection: socket.socket) -> None:
+        number = connection.fileno()
+        try:
+            with connection, connection.makefile("rb") as requests:
+
+                def send(message: dict[str, object]) -> None:
+                    connection.sendall(json.dumps(message).encode() + b"\n")
+
+                for line in requests:
+                    send(self._answer(json.loads(line), number, send))
+        except (OSError, ValueError):
+            pass  # whoever was there is gone, or does not speak our language: the same end
+        finally:
+            self._left(number)
+
+    def _left(self, number: int) -> None:
+        with self._changed:
+            held = self._lab is not None and self._lab[0] == number
+        if held:
+            self._release_lab()
+        with self._changed:
+            self._connections.discard(number)
+            self._idle_since = time.monotonic()
+            last = not self._connections
+        if last and not self._keep:
+            self._end()
+
+    def _answer(self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]) -> dict[str, Any]:
+        try:
+            return {"ok": True, **(self._do(request, number, send) or {})}
+        except BrokerDidNotStart as error:
+            return {"ok": False, "error": error.message, "way_out": error.way_out, "log_tail": list(error.log_tail)}
+        except ClusterError as error:
+            return {"ok": False, "error": error.message, "way_out": error.way_out, "log_tail": []}
+
+    def _do(
+        self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]
+    ) -> dict[str, object] | None:
+        match request["do"]:
+            case "ready":
+                self._await_ready(send)
+                return {
+                    "version": self._installation.kafka_version,
+                    "ports": {str(broker): port for broker, port in self._nodes.client_ports.items()},
+                }
+            case "status":
+                return {
+                    "nonce": self._nonce,
+                    "keep": self._keep,
+                    "ready": self._ready,
+                    "version": self._installation.kafka_version,
+                    "java": self._installation.java.version,
+                    "folder": str(self._data),
+                    "lab_pid": None if self._lab is None else self._lab[1],
+                    "nodes": [asdict(node) for node in self._nodes.status()],
+                }
+            case "pause" | "resume" | "kill" | "restart" as verb:
+                getattr(self._nodes, verb)(int(request["node"]))
+                return None
+            case "begin_lab":
+                return self._begin_lab(number, int(request["pid"]))
+            case "end_lab":
+                return {"failures": self._release_lab()}
+            case "keep":
+                self._keep = True
+                return None
+            case "down":
+                self._end()
+                return None
+            case unknown:
+                raise ClusterError(f"The cluster host does not know {unknown!r}.")
+
+    def _await_ready(self, send: Callable[[dict[str, object]], None]) -> None:
+        told = 0
+        while True:
+            with self._changed:
+                while not (self._ready or self._failure or len(self._progress) > told):
+                    self._changed.wait()
+                news, told = self._progress[told:], len(self._progress)
+                ready, failure = self._ready, self._failure
+            for text in news:
+                send({"progress": text})
+            if failure is not None:
+                self._end()
+                raise failure
+            if ready:
+                return
+
+    def _begin_lab(self, number: int, pid: int) -> None:
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._lab is None and not self._mending, timeout=60)
+            if not free:
+                holder = self._lab[1] if self._lab else "an earlier run"
+                raise ClusterError(f"Another lab (process {holder}) is using the cluster.", "Wait for it to end.")
+            self._lab = (number, pid)
+
+    def _release_lab(self) -> list[str]:
+        with self._changed:
+            self._lab = None
+            self._mending = True
+        try:
+            return self._nodes.mend()
+        finally:
+            with self._changed:
+                self._mending = False
+                self._changed.notify_all()
+
+
+def main() -> int:
+    spec_file = Path(sys.argv[1])
+    spec = json.loads(spec_file.read_text())
+    folder = spec_file.parent
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return LOCK_HELD
+    address = Path(spec["socket"])
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(address))
+        address.chmod(0o600)
+        listener.listen(16)
+        listener.setblocking(False)
+        host = Host(spec, folder)
+        record = {
+            "pid": os.getpid(),
+            "created": started_at(os.getpid()),
+            "nonce": spec["nonce"],
+            "socket": str(address),
+        }
+        draft = folder / "host.part"
+        draft.write_text(json.dumps(record))
+        draft.replace(folder / "host.json")
+        try:
+            host.serve(listener)
+        finally:
+            (folder / "host.json").unlink(missing_ok=True)
+            address.unlink(missing_ok=True)
+            spec_file.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

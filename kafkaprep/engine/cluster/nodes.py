@@ -1,0 +1,270 @@
+"""The JVMs of the local cluster: one controller and its brokers, by node id.
+
+Owns ports, property files, log folders and the life of each process. Knows nothing of topics or clients.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kafkaprep.engine.cluster.base import NodeState, NodeStatus
+from kafkaprep.engine.cluster.install import Installation
+from kafkaprep.engine.cluster.ports import PortBlock, is_listening
+from kafkaprep.engine.cluster.properties import (
+    broker_properties,
+    controller_properties,
+    jvm_arguments,
+    properties_text,
+)
+from kafkaprep.engine.cluster.storage import lay_storage, random_uuid
+from kafkaprep.engine.process import Child, Guardian
+from kafkaprep.engine.terminal_text import log_tail
+from kafkaprep.engine.waiting import WaitTimeout, wait_until
+from kafkaprep.errors import BrokerDidNotStart, ClusterError
+
+CONTROLLER = 100
+BROKERS = (1, 2, 3)
+START_TIMEOUT_S = 60.0
+_SIGNAL_TIMEOUT_S = 5.0
+_PORT_ATTEMPTS = 3
+_WAYS_OUT = "`kafkaprep doctor` checks memory, disk and Java."
+
+
+@dataclass(slots=True)
+class _Node:
+    id: int
+    port: int  # what `is_listening` probes: CONTROLLER or CLIENT
+    folder: Path
+    child: Child | None = None
+    listening: bool = False
+    asked_to_die: bool = False
+    note: str = ""
+    starts: int = 0
+    changing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def name(self) -> str:
+        return "controller" if self.id == CONTROLLER else f"broker {self.id}"
+
+    @property
+    def state(self) -> NodeState:
+        if self.child is None or not self.child.alive:
+            return NodeState.DEAD
+        if self.child.paused:
+            return NodeState.PAUSED
+        return NodeState.RUNNING if self.listening else NodeState.STARTING
+
+
+class Nodes:
+    """`start` brings all four up at once; then each can be paused, resumed, killed and restarted."""
+
+    def __init__(self, installation: Installation, folder: Path, nonce: str, guardian: Guardian) -> None:
+        self._installation = installation
+        self._folder = folder
+        self._nonce = nonce
+        self._guardian = guardian
+        self._nodes: dict[int, _Node] = {}
+        self._stop = threading.Event()
+
+    @property
+    def client_ports(self) -> dict[int, int]:
+        return {broker: self._nodes[broker].port for broker in BROKERS}
+
+    def start(self, progress: Callable[[str], None]) -> None:
+        """Start every node and wait until each accepts connections.
+
+        A port lost to somebody else between our release and the JVM's bind is retried with a new block, three times
+        in all. Raises BrokerDidNotStart.
+        """
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                self._start_all(progress)
+                return
+            except BrokerDidNotStart as error:
+                lost_port = any("Address already in use" in line for line in error.log_tail)
+                self.kill_all()
+                if not lost_port or attempt == _PORT_ATTEMPTS or self._stop.is_set():
+                    raise
+                progress("A port was taken in between; trying others.")
+
+    def _start_all(self, progress: Callable[[str], None]) -> None:
+        block = PortBlock(1 + 2 * len(BROKERS))
+        quorum, *rest = block.ports
+        cluster_id = random_uuid()
+        folder = self._folder / f"nodes-{len(list(self._folder.glob('nodes-*')))}"
+        texts = {
+            CONTROLLER: (quorum, controller_properties(CONTROLLER, folder / str(CONTROLLER) / "log", quorum)),
+        }
+        for index, broker in enumerate(BROKERS):
+            internal, client = rest[2 * index : 2 * index + 2]
+            texts[broker] = (
+                client,
+                broker_properties(
+                    broker,
+                    folder / str(broker) / "log",
+                    controller=(CONTROLLER, quorum),
+                    internal_port=internal,
+                    client_port=client,
+                    advertised_client_port=client,
+                ),
+            )
+        self._nodes = {}
+        for node_id, (port, properties) in texts.items():
+            node = _Node(node_id, port, folder / str(node_id))
+            node.folder.mkdir(mode=0o700, parents=True)
+            (node.folder / "server.properties").write_text(properties_text(properties), encoding="utf-8")
+            lay_storage(
+                node.folder / "log",
+                node_id,
+                cluster_id,
+                controller=node_id == CONTROLLER,
+                installation=self._installation,
+            )
+            self._nodes[node_id] = node
+        block.release()
+        for node in self._nodes.values():
+            self._spawn(node)
+        for node in self._nodes.values():
+            self._await_listening(node)
+            progress(f"{node.name} listens")
+
+    def _spawn(self, node: _Node) -> None:
+        arguments = jvm_arguments(self._installation, self._nonce, node.folder)
+        node.listening = False
+        node.asked_to_die = False
+        node.note = ""
+        node.starts += 1
+        node.child = self._guardian.spawn(
+            node.name,
+            [str(self._installation.java.path), *arguments, "kafka.Kafka", str(node.folder / "server.properties")],
+            cwd=node.folder,
+            stderr=node.log,
+        )
+
+    def _await_listening(self, node: _Node) -> None:
+        def ready() -> bool:
+            child = node.child
+            if child is None or not child.alive:
+                raise self._did_not_start(node)
+            return is_listening(node.port)
+
+        try:
+            wait_until(ready, START_TIMEOUT_S, self._stop, f"{node.name} did not listen within {START_TIMEOUT_S:g} s.")
+        except WaitTimeout as error:
+            raise BrokerDidNotStart(error.message, log_tail(node.log), _WAYS_OUT) from error
+        node.listening = True
+
+    def _did_not_start(self, node: _Node) -> BrokerDidNotStart:
+        code = None if node.child is None else node.child.returncode
+        if code == -signal.SIGKILL:
+            reason = "was killed by the system, most likely for lack of memory"
+        elif code is not None and code < 0:
+            reason = f"was ended by {signal.Signals(-code).name}"
+        else:
+            reason = f"ended with code {code}"
+        return BrokerDidNotStart(f"{node.name.capitalize()} {reason} while starting.", log_tail(node.log), _WAYS_OUT)
+
+    def status(self) -> tuple[NodeStatus, ...]:
+        return tuple(
+            NodeStatus(
+                id=node.id,
+                role="controller" if node.id == CONTROLLER else "broker",
+                state=node.state,
+                pid=node.child.pid if node.child is not None and node.child.alive else None,
+                port=node.port,
+                note=node.note,
+            )
+            for node in self._nodes.values()
+        )
+
+    def ended(self, child: Child) -> None:
+        """Told by the guardian that a process ended: note it unless we asked for it."""
+        for node in self._nodes.values():
+            if node.child is child and not node.asked_to_die:
+                by_system = child.returncode == -signal.SIGKILL
+                cause = "was killed by the system" if by_system else f"ended by itself (code {child.returncode})"
+                node.note = f"{node.name} {cause}"
+
+    def pause(self, node_id: int) -> None:
+        node, child = self._living(node_id)
+        with node.changing:
+            child.signal(signal.SIGSTOP)
+            self._await(lambda: child.paused, f"{node.name} does not stop on SIGSTOP.")
+
+    def resume(self, node_id: int) -> None:
+        node, child = self._living(node_id)
+        with node.changing:
+            child.signal(signal.SIGCONT)
+            self._await(lambda: not child.paused, f"{node.name} does not go on after SIGCONT.")
+
+    def kill(self, node_id: int) -> None:
+        node, child = self._living(node_id)
+        with node.changing:
+            node.asked_to_die = True
+            child.signal(signal.SIGKILL)
+            self._await(lambda: not child.alive, f"{node.name} does not die on SIGKILL.")
+
+    def restart(self, node_id: int) -> None:
+        """Start a dead node on its old log and wait until it listens. Raises BrokerDidNotStart."""
+        node = self._known(node_id)
+        with node.changing:
+            if node.state is NodeState.DEAD:
+                self._spawn(node)
+            self._await_listening(node)
+
+    def mend(self) -> list[str]:
+        """Resume what is paused, restart what is dead; what could not be mended, in words."""
+        failures: list[str] = []
+        for node in self._nodes.values():
+            with suppress(ClusterError):
+                if node.state is NodeState.PAUSED:
+                    self.resume(node.id)
+        dead = [node for node in self._nodes.values() if node.state is NodeState.DEAD]
+        for node in dead:
+            with suppress(ClusterError):
+                self._spawn(node)
+        for node in dead:
+            try:
+                self._await_listening(node)
+            except ClusterError as error:
+                failures.append(str(error))
+        return failures
+
+    def kill_all(self) -> None:
+        """End every JVM at once; their data is disposable."""
+        self._stop.set()
+        for node in self._nodes.values():
+            node.asked_to_die = True
+            if node.child is not None:
+                with suppress(ClusterError):
+                    node.child.signal(signal.SIGKILL)
+        for node in self._nodes.values():
+            if node.child is not None:
+                node.child.wait(_SIGNAL_TIMEOUT_S)
+        self._stop = threading.Event()
+
+    def _await(self, condition: Callable[[], bool], message: str) -> None:
+        try:
+            wait_until(condition, _SIGNAL_TIMEOUT_S, self._stop, message)
+        except WaitTimeout as error:
+            raise ClusterError(error.message) from error
+
+    def _known(self, node_id: int) -> _Node:
+        if node_id not in self._nodes:
+            raise ClusterError(f"There is no node {node_id}.")
+        return self._nodes[node_id]
+
+    def _living(self, node_id: int) -> tuple[_Node, Child]:
+        node = self._known(node_id)
+        if node.child is None or not node.child.alive:
+            raise ClusterError(f"{node.name.capitalize()} is not running.")
+        return node, node.child
