@@ -64,6 +64,7 @@ class Fate(StrEnum):
     LOST = "lost"
     SKIPPED = "skipped"
     PENDING = "pending"
+    UNPROCESSED = "unprocessed"  # in the log, and the group's commits were not read: skipped or pending
     PROCESSED_TWICE = "processed_twice"
     PROCESSED_ONCE = "processed_once"
 
