@@ -118,11 +118,7 @@ class _Reader:
         entries = schema.fields(root, "The lab", required=_REQUIRED, optional=_OPTIONAL)
         schema.integer(entries["format_version"], "format_version", FORMAT_VERSION, FORMAT_VERSION)
         kind = schema.member(entries["kind"], "kind", Kind)
-        needs = (
-            frozenset(schema.members(entries["needs"], "needs", Capability))
-            if "needs" in entries
-            else frozenset()
-        )
+        needs = frozenset(schema.members(entries["needs"], "needs", Capability)) if "needs" in entries else frozenset()
         cluster = _cluster(entries["cluster"]) if "cluster" in entries else ClusterShape()
         traffic = _traffic(entries["traffic"]) if "traffic" in entries else Traffic()
         start = self._settings(entries["start"], "start")
@@ -162,41 +158,29 @@ class _Reader:
     def _solution(self, node: Node | None, kind: Kind, start: Settings, root: Node) -> Settings:
         if node is None:
             if kind is Kind.LAB:
-                raise schema.error_at(
-                    root.place, "The lab lacks the key solution.", "Say what keeps the promise."
-                )
+                raise schema.error_at(root.place, "The lab lacks the key solution.", "Say what keeps the promise.")
             return Settings()
         if kind is Kind.EXHIBIT:
-            raise schema.error_at(
-                node.place, "An exhibit has no solution.", "List its settings under `exhibit`."
-            )
+            raise schema.error_at(node.place, "An exhibit has no solution.", "List its settings under `exhibit`.")
         solution = self._settings(node, "solution")
         if start.merged(solution) == start:
-            raise schema.error_at(
-                node.place, "solution changes nothing of start.", "Set at least one other value."
-            )
+            raise schema.error_at(node.place, "solution changes nothing of start.", "Set at least one other value.")
         return solution
 
     def _exhibit(self, node: Node | None, kind: Kind, root: Node) -> tuple[ExhibitCase, ...]:
         if node is None:
             if kind is Kind.EXHIBIT:
-                raise schema.error_at(
-                    root.place, "The exhibit lacks the key exhibit.", "List settings with outcomes."
-                )
+                raise schema.error_at(root.place, "The exhibit lacks the key exhibit.", "List settings with outcomes.")
             return ()
         if kind is not Kind.EXHIBIT:
-            raise schema.error_at(
-                node.place, f"A {kind} has no key exhibit.", "Use `kind: exhibit`, or remove it."
-            )
+            raise schema.error_at(node.place, f"A {kind} has no key exhibit.", "Use `kind: exhibit`, or remove it.")
         return tuple(self._case(item) for item in schema.items(node, "exhibit", minimum=1))
 
     def _case(self, node: Node) -> ExhibitCase:
         entries = schema.fields(node, "An exhibit", required=["outcome"], optional=list(Scope))
         outcome = schema.member(entries["outcome"], "outcome", Outcome)
         if outcome is Outcome.INCONCLUSIVE:
-            raise schema.error_at(
-                entries["outcome"].place, "outcome must be kept or broken.", "Nothing else is proof."
-            )
+            raise schema.error_at(entries["outcome"].place, "outcome must be kept or broken.", "Nothing else is proof.")
         return ExhibitCase(self._settings(node, "An exhibit", also="outcome"), outcome)
 
     def _settings(self, node: Node, what: str, *, also: str = "") -> Settings:
@@ -265,9 +249,7 @@ def _cluster(node: Node) -> ClusterShape:
     return ClusterShape(
         brokers=brokers,
         partitions=_integer(entries.get("partitions"), "partitions", usual.partitions, 1, 24),
-        replication=_integer(
-            entries.get("replication"), "replication", min(usual.replication, brokers), 1, brokers
-        ),
+        replication=_integer(entries.get("replication"), "replication", min(usual.replication, brokers), 1, brokers),
     )
 
 
@@ -280,9 +262,7 @@ def _traffic(node: Node) -> Traffic:
         keys=_integer(entries.get("keys"), "keys", usual.keys, 1, 1_000_000),
         producers=_integer(entries.get("producers"), "producers", usual.producers, 1, 4),
         consumers=_integer(entries.get("consumers"), "consumers", usual.consumers, 0, 8),
-        message_bytes=_integer(
-            entries.get("message_bytes"), "message_bytes", usual.message_bytes, 64, 10_000
-        ),
+        message_bytes=_integer(entries.get("message_bytes"), "message_bytes", usual.message_bytes, 64, 10_000),
     )
 
 
@@ -293,9 +273,7 @@ def _integer(node: Node | None, what: str, default: int, minimum: int, maximum: 
 def _step(node: Node, cluster: ClusterShape) -> Step:
     found = schema.mapping(node, "A step")
     if len(found.entries) != 1:
-        raise schema.error_at(
-            node.place, "A step is one `verb: argument`.", "Start each step with its own `- `."
-        )
+        raise schema.error_at(node.place, "A step is one `verb: argument`.", "Start each step with its own `- `.")
     ((name, value),) = found.entries.items()
     if name not in script.VERBS:
         raise schema.error_at(
@@ -312,9 +290,7 @@ def _step(node: Node, cluster: ClusterShape) -> Step:
     step = Step(name, argument, found.key_places[name])
     broker = script.broker_of(step)
     if broker is not None and broker > cluster.brokers:
-        raise schema.error_at(
-            value.place, f"There is no broker {broker}.", f"The cluster has 1 to {cluster.brokers}."
-        )
+        raise schema.error_at(value.place, f"There is no broker {broker}.", f"The cluster has 1 to {cluster.brokers}.")
     return step
 
 
@@ -333,9 +309,7 @@ def _check_sends(steps: Iterable[Step], messages: int, node: Node) -> None:
         if rests > 1:
             raise schema.error_at(place, "`send: rest` stands twice.", "Keep one of the two.")
     if 0 < counted < messages and not rests:
-        raise schema.error_at(
-            place, f"The script sends {counted} messages of {messages}.", "Add `- send: rest`."
-        )
+        raise schema.error_at(place, f"The script sends {counted} messages of {messages}.", "Add `- send: rest`.")
 
 
 def _check_needs(steps: Iterable[Step], needs: frozenset[Capability]) -> None:
@@ -343,6 +317,4 @@ def _check_needs(steps: Iterable[Step], needs: frozenset[Capability]) -> None:
     for step in steps:
         needed = script.capability_of(step)
         if needed is not None and needed not in needs:
-            raise schema.error_at(
-                step.place, f"`{step.verb}: {step.argument}` needs {needed}.", "Add it to `needs`."
-            )
+            raise schema.error_at(step.place, f"`{step.verb}: {step.argument}` needs {needed}.", "Add it to `needs`.")

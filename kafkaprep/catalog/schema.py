@@ -35,14 +35,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def mapping(node: Node, what: str) -> MapNode:
     if isinstance(node, MapNode):
         return node
-    raise error_at(
-        node.place, f"{what} must be a mapping (`key: value`), not {_kind(node)}.", "Indent its keys."
-    )
+    raise error_at(node.place, f"{what} must be a mapping (`key: value`), not {_kind(node)}.", "Indent its keys.")
 
 
-def fields(
-    node: Node, what: str, *, required: Iterable[str], optional: Iterable[str] = ()
-) -> Mapping[str, Node]:
+def fields(node: Node, what: str, *, required: Iterable[str], optional: Iterable[str] = ()) -> Mapping[str, Node]:
     """The entries of a mapping that may hold these keys and no others."""
     found = mapping(node, what)
     needed = list(required)
@@ -61,9 +57,7 @@ def items(node: Node, what: str, *, minimum: int = 0, maximum: int | None = None
     if not isinstance(node, ListNode):
         raise error_at(node.place, f"{what} must be a list, not {_kind(node)}.", "Start each item with `- `.")
     if len(node.items) < minimum:
-        raise error_at(
-            node.place, f"{what} needs at least {minimum} {_plural(minimum)}.", f"It has {len(node.items)}."
-        )
+        raise error_at(node.place, f"{what} needs at least {minimum} {_plural(minimum)}.", f"It has {len(node.items)}.")
     if maximum is not None and len(node.items) > maximum:
         raise error_at(node.place, f"{what} may hold at most {maximum} items.", f"It has {len(node.items)}.")
     return node.items
@@ -99,9 +93,7 @@ def line_of_text(node: Node, what: str) -> str:
 def number(node: Node, what: str) -> int | float:
     value = scalar(node, what).value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise error_at(
-            node.place, f"{what} must be a number, not {_kind(node)}.", "Write decimal digits, unquoted."
-        )
+        raise error_at(node.place, f"{what} must be a number, not {_kind(node)}.", "Write decimal digits, unquoted.")
     return value
 
 
@@ -126,9 +118,7 @@ def member(node: Node, what: str, kind: type[Member]) -> Member:
     try:
         return kind(word)
     except ValueError:
-        raise error_at(
-            node.place, f"{what} cannot be {shown(word)}.", did_you_mean(word, list(kind))
-        ) from None
+        raise error_at(node.place, f"{what} cannot be {shown(word)}.", did_you_mean(word, list(kind))) from None
 
 
 def members(node: Node, what: str, kind: type[Member]) -> tuple[Member, ...]:
@@ -143,9 +133,7 @@ def members(node: Node, what: str, kind: type[Member]) -> tuple[Member, ...]:
 
 
 def texts(node: Node, what: str, *, minimum: int = 0, maximum: int | None = None) -> tuple[str, ...]:
-    return tuple(
-        text(item, f"An item of {what}") for item in items(node, what, minimum=minimum, maximum=maximum)
-    )
+    return tuple(text(item, f"An item of {what}") for item in items(node, what, minimum=minimum, maximum=maximum))
 
 
 def _plural(count: int) -> str:

@@ -94,9 +94,7 @@ class SettingsTable:
         text = str(value).lower() if isinstance(value, bool) else str(value).strip()
         checked = _spelled(spec, text)
         if checked is None:
-            raise UsageError(
-                f"{spec.full_name} cannot be {shown(text) or 'empty'}.", f"Allowed: {spec.allowed()}."
-            )
+            raise UsageError(f"{spec.full_name} cannot be {shown(text) or 'empty'}.", f"Allowed: {spec.allowed()}.")
         return checked
 
     def parse_assignment(self, assignment: str) -> tuple[Scope, str, str]:
@@ -104,9 +102,7 @@ class SettingsTable:
         left, equals, value = assignment.partition("=")
         scope, dot, name = left.strip().partition(".")
         if not equals or not left.strip():
-            raise UsageError(
-                f"{shown(assignment)} sets nothing.", "Write scope.name=value, as in producer.acks=all."
-            )
+            raise UsageError(f"{shown(assignment)} sets nothing.", "Write scope.name=value, as in producer.acks=all.")
         if scope not in list(Scope):
             known = [spec.full_name for spec in self if left.strip() in (spec.name, *spec.aliases)]
             hint = f"Did you mean {known[0]}?" if known else schema.did_you_mean(scope, list(Scope))
@@ -140,8 +136,7 @@ def _read(file: Path) -> SettingsTable:
     return SettingsTable(
         {
             scope: {
-                name: _spec(scope, name, node)
-                for name, node in schema.mapping(scopes[scope], scope).entries.items()
+                name: _spec(scope, name, node) for name, node in schema.mapping(scopes[scope], scope).entries.items()
             }
             for scope in Scope
         }
@@ -171,9 +166,7 @@ def _spec(scope: Scope, name: str, node: Node) -> SettingSpec:
 
     kind = schema.text(entries["kind"], f"{what} kind")
     if kind not in _KINDS:
-        raise schema.error_at(
-            entries["kind"].place, f"{what} has no such kind.", schema.did_you_mean(kind, _KINDS)
-        )
+        raise schema.error_at(entries["kind"].place, f"{what} has no such kind.", schema.did_you_mean(kind, _KINDS))
     spellings: tuple[tuple[str, str], ...] = ()
     if "spellings" in entries:
         other = schema.mapping(entries["spellings"], f"{what} spellings").entries

@@ -104,9 +104,7 @@ def _read_bytes(path: Path, limits: Limits) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ContentError(
-                    path, 1, 1, "Not a regular file.", "Put the text itself into a plain file."
-                )
+                raise ContentError(path, 1, 1, "Not a regular file.", "Put the text itself into a plain file.")
             data = file.read(limits.file_bytes + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the name is not allowed"
@@ -134,9 +132,7 @@ def _decoded(data: bytes, file: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, column = _position(data[: error.start].decode("utf-8"))
-        raise ContentError(
-            file, line, column, "A byte that is not UTF-8.", "Save the file as UTF-8."
-        ) from error
+        raise ContentError(file, line, column, "A byte that is not UTF-8.", "Save the file as UTF-8.") from error
     if nul >= 0:
         line, column = _position(data[:nul].decode("utf-8"))
         raise ContentError(file, line, column, "A NUL byte.", "Save the file as plain text.")
@@ -208,13 +204,9 @@ class _Builder:
         match event:
             case yaml.DocumentStartEvent():
                 if self._root is not None:
-                    raise self._error(
-                        event, "A second document.", "Keep one document in a file: remove the '---'."
-                    )
+                    raise self._error(event, "A second document.", "Keep one document in a file: remove the '---'.")
                 if event.version or event.tags:
-                    raise self._error(
-                        event, "A %YAML or %TAG directive.", "Remove the line that starts with '%'."
-                    )
+                    raise self._error(event, "A %YAML or %TAG directive.", "Remove the line that starts with '%'.")
             case yaml.AliasEvent():
                 raise self._error(event, "An alias (*name).", "Write the value out where it is needed.")
             case yaml.ScalarEvent():
@@ -239,13 +231,9 @@ class _Builder:
 
     def _start(self, event: yaml.SequenceStartEvent | yaml.MappingStartEvent) -> None:
         if len(self._open) >= self._limits.depth:
-            raise self._error(
-                event, f"Nested deeper than {self._limits.depth} levels.", "Flatten the structure."
-            )
+            raise self._error(event, f"Nested deeper than {self._limits.depth} levels.", "Flatten the structure.")
         if self._open and self._open[-1].is_map and self._open[-1].key is None:
-            raise self._error(
-                event, "A key that is a list or a mapping.", "Quote it if it is meant to be text."
-            )
+            raise self._error(event, "A key that is a list or a mapping.", "Quote it if it is meant to be text.")
         self._open.append(_Open(self._place(event), is_map=isinstance(event, yaml.MappingStartEvent)))
 
     def _scalar(self, loader: _StrictLoader, event: yaml.ScalarEvent) -> None:
@@ -268,9 +256,7 @@ class _Builder:
             raise self._error(event, f"The key {shown(text)} is not text.", "Quote it.")
         if text in parent.entries:
             first = parent.key_places[text].line
-            raise self._error(
-                event, f"The key {shown(text)} again, first on line {first}.", "Keep one of the two."
-            )
+            raise self._error(event, f"The key {shown(text)} again, first on line {first}.", "Keep one of the two.")
         parent.key = text
         parent.key_places[text] = self._place(event)
 
@@ -321,8 +307,4 @@ def _events(loader: _StrictLoader) -> Iterator[yaml.Event]:
 def shown(text: str, *, limit: int = 60) -> str:
     """`text` as an error may quote it: escaped where it could disturb a terminal, at most `limit` characters."""
     short = text if len(text) <= limit else text[: limit - 1] + "…"
-    return (
-        _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", short)
-        .replace("\n", "\\n")
-        .replace("\t", "\\t")
-    )
+    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", short).replace("\n", "\\n").replace("\t", "\\t")

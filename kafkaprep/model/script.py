@@ -43,9 +43,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb("pause", (*_BROKERS, "consumer"), "freeze (SIGSTOP)", Capability.PAUSE),
         Verb("resume", (*_BROKERS, "consumer"), "let a frozen one go on (SIGCONT)", Capability.PAUSE),
-        Verb(
-            "kill", ("leader", "followers", BROKER, "consumer", "producer"), "kill (SIGKILL)", Capability.KILL
-        ),
+        Verb("kill", ("leader", "followers", BROKER, "consumer", "producer"), "kill (SIGKILL)", Capability.KILL),
         Verb("outwait", ("parked_fetch", "session_timeout"), "let this time run out"),
     )
 }
