@@ -43,9 +43,12 @@ class Groups:
     reordered_sent_once: Tally = field(default_factory=_tally)
     split_witnesses: Tally = field(default_factory=_tally)  # one id for each split key
     skipped: Tally = field(default_factory=_tally)  # never processed, and never will be
+    removed_unhandled: Tally = field(default_factory=_tally)  # of `skipped`, by retention or compaction
+    handled: Tally = field(default_factory=_tally)  # processed at least once
     unhandled: Tally = field(default_factory=_tally)  # not processed, though not gone
     unhandled_open: Tally = field(default_factory=_tally)  # the same, without `skipped`
     processed_twice: Tally = field(default_factory=_tally)
+    processed_twice_stored_once: Tally = field(default_factory=_tally)
     aborted_seen: Tally = field(default_factory=_tally)
     aborted_open: Tally = field(default_factory=_tally)  # processed where the log shows no decided row
     phantom: Tally = field(default_factory=_tally)
@@ -67,13 +70,19 @@ class Groups:
             self.never_sent.add(name)
         elif best in (FAILED, UNKNOWN):
             self.unaccepted.add(name)
-        if not handled and standing is not Standing.GONE:
+        copies = ledger.committed_rows[index]
+        if handled:
+            self.handled.add(name)
+            if handled > 1:
+                self.processed_twice.add(name)
+                if copies == 1:
+                    self.processed_twice_stored_once.add(name)
+        elif standing is not Standing.GONE:
             self.unhandled.add(name)
+            if standing is Standing.REMOVED:
+                self.removed_unhandled.add(name)
             gone_for_good = skipped or standing is Standing.REMOVED
             (self.skipped if gone_for_good else self.unhandled_open).add(name)
-        if handled > 1:
-            self.processed_twice.add(name)
-        copies = ledger.committed_rows[index]
         if copies > 1:
             self.duplicated.add(name)
             if not marks & RESENT:

@@ -64,6 +64,9 @@ class Cluster(Protocol):
     def restart(self, node: int) -> None:
         """Start a dead node again on its old log; returns when it listens."""
 
+    def mend(self) -> None:
+        """Resume what is paused and restart what is dead; returns when all listens. Raises ClusterError."""
+
     def begin_lab(self) -> None:
         """Claim the cluster for one lab. Raises ClusterError if another lab has it."""
 

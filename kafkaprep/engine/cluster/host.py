@@ -30,6 +30,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kafkaprep.engine.cluster.install import Installation
+from kafkaprep.engine.cluster.java import Java
 from kafkaprep.engine.cluster.nodes import Nodes
 from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, started_at
 from kafkaprep.errors import BrokerDidNotStart, ClusterError
@@ -46,7 +47,7 @@ class Host:
         self._nonce: str = spec["nonce"]
         self._keep = bool(spec["keep"])
         self._folder = folder
-        self._installation = Installation.from_dict(spec["installation"])
+        self._installation = _installation(spec["installation"])
         self._failure: ClusterError | None = None
         self._progress: list[str] = []
         self._ready = False
@@ -153,7 +154,9 @@ class Host:
         if last and not self._keep:
             self._end()
 
-    def _answer(self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]) -> dict[str, Any]:
+    def _answer(
+        self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]
+    ) -> dict[str, Any]:
         try:
             return {"ok": True, **(self._do(request, number, send) or {})}
         except BrokerDidNotStart as error:
@@ -186,7 +189,10 @@ class Host:
                 getattr(self._nodes, verb)(int(request["node"]))
                 return None
             case "begin_lab":
-                return self._begin_lab(number, int(request["pid"]))
+                self._begin_lab(number, int(request["pid"]))
+                return None
+            case "mend":
+                return {"failures": self._nodes.mend()}
             case "end_lab":
                 return {"failures": self._release_lab()}
             case "keep":
@@ -232,6 +238,19 @@ class Host:
             with self._changed:
                 self._mending = False
                 self._changed.notify_all()
+
+
+def _installation(record: dict[str, Any]) -> Installation:
+    java = record["java"]
+    archive = record["archive"]
+    return Installation(
+        kafka_version=record["kafka_version"],
+        java=Java(Path(java["path"]), java["version"], java["origin"], java["build"]),
+        classpath=tuple(Path(jar) for jar in record["classpath"]),
+        jvm_flags=tuple(record["jvm_flags"]),
+        origin=record["origin"],
+        archive=None if archive is None else Path(archive),
+    )
 
 
 def main() -> int:

@@ -285,7 +285,8 @@ def _fetch_and_verify(progress: Callable[[InstallProgress], None], stop: threadi
         if stop.is_set():
             raise RunStopped()
         path = folder / jar.file_name
-        progress(InstallProgress("verifying", jar.file_name, done, total))
+        if path.exists():
+            progress(InstallProgress("verifying", jar.file_name, done, total))
         if not (_has_size(path, jar.size) and sha256_of(path) == jar.sha256):
             path.unlink(missing_ok=True)
             if download is None:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,9 @@ def start_host(installation: Installation, *, keep: bool, stop: threading.Event)
         "keep": keep,
         "socket": str(_socket_path(folder, nonce)),
         "journals": str(journals_folder()),
-        "installation": installation.as_dict(),
+        "installation": asdict(installation),
     }
-    spec_file.write_text(json.dumps(spec))
+    spec_file.write_text(json.dumps(spec, default=str))
     log = folder / "host.log"
     log.write_bytes(b"")
     pid = start_detached(
@@ -150,9 +151,11 @@ def start_host(installation: Installation, *, keep: bool, stop: threading.Event)
         return connection
 
     try:
-        return wait_until(connected, HOST_START_TIMEOUT_S, stop, "The cluster host does not answer.")
+        found = wait_until(connected, HOST_START_TIMEOUT_S, stop, "The cluster host does not answer.")
     except WaitTimeout as error:
         raise BrokerDidNotStart(error.message, log_tail(log)) from error
+    assert found is not None
+    return found
 
 
 class LocalCluster:
@@ -231,10 +234,16 @@ class LocalCluster:
     def begin_lab(self) -> None:
         self._ask("begin_lab", pid=os.getpid())
 
+    def mend(self) -> None:
+        self._check_mended(self._ask("mend"))
+
     def end_lab(self) -> None:
-        failures = self._ask("end_lab")["failures"]
-        if failures:
-            raise ClusterError(str(failures[0]), "Run `kafkaprep cluster down`, then try again.")
+        self._check_mended(self._ask("end_lab"))
+
+    @staticmethod
+    def _check_mended(answer: dict[str, Any]) -> None:
+        if answer["failures"]:
+            raise ClusterError(str(answer["failures"][0]), "Run `kafkaprep cluster down`, then try again.")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -244,7 +253,7 @@ class LocalCluster:
     def _ask(self, verb: str, **fields: object) -> dict[str, Any]:
         if self._connection is None:
             raise ClusterError("Not attached to a cluster.")
-        return self._connection.ask(verb, **fields)
+        return self._connection.ask(verb, None, **fields)
 
 
 def take_down(timeout_s: float = 15.0) -> bool:

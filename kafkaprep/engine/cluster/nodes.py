@@ -14,20 +14,23 @@ from pathlib import Path
 
 from kafkaprep.engine.cluster.base import NodeState, NodeStatus
 from kafkaprep.engine.cluster.install import Installation
+from kafkaprep.engine.cluster.java import jvm_environment
 from kafkaprep.engine.cluster.ports import PortBlock, is_listening
 from kafkaprep.engine.cluster.properties import (
+    CONTROLLER_ID,
     broker_properties,
     controller_properties,
     jvm_arguments,
+    log4j2_text,
     properties_text,
+    server_command,
 )
-from kafkaprep.engine.cluster.storage import lay_storage, random_uuid
+from kafkaprep.engine.cluster.storage import bootstrap_for, lay_storage, random_id
 from kafkaprep.engine.process import Child, Guardian
 from kafkaprep.engine.terminal_text import log_tail
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import BrokerDidNotStart, ClusterError
 
-CONTROLLER = 100
 BROKERS = (1, 2, 3)
 START_TIMEOUT_S = 60.0
 _SIGNAL_TIMEOUT_S = 5.0
@@ -53,7 +56,7 @@ class _Node:
 
     @property
     def name(self) -> str:
-        return "controller" if self.id == CONTROLLER else f"broker {self.id}"
+        return "controller" if self.id == CONTROLLER_ID else f"broker {self.id}"
 
     @property
     def state(self) -> NodeState:
@@ -70,6 +73,7 @@ class Nodes:
     def __init__(self, installation: Installation, folder: Path, nonce: str, guardian: Guardian) -> None:
         self._installation = installation
         self._folder = folder
+        self._log4j2 = folder / "log4j2.properties"
         self._nonce = nonce
         self._guardian = guardian
         self._nodes: dict[int, _Node] = {}
@@ -98,38 +102,29 @@ class Nodes:
 
     def _start_all(self, progress: Callable[[str], None]) -> None:
         block = PortBlock(1 + 2 * len(BROKERS))
-        quorum, *rest = block.ports
-        cluster_id = random_uuid()
+        controller_port, *rest = block.ports
+        cluster_id = random_id()
         folder = self._folder / f"nodes-{len(list(self._folder.glob('nodes-*')))}"
-        texts = {
-            CONTROLLER: (quorum, controller_properties(CONTROLLER, folder / str(CONTROLLER) / "log", quorum)),
-        }
+        self._nodes = {CONTROLLER_ID: _Node(CONTROLLER_ID, controller_port, folder / str(CONTROLLER_ID))}
+        texts = {CONTROLLER_ID: controller_properties(folder=folder / str(CONTROLLER_ID) / "log", port=controller_port)}
         for index, broker in enumerate(BROKERS):
             internal, client = rest[2 * index : 2 * index + 2]
-            texts[broker] = (
-                client,
-                broker_properties(
-                    broker,
-                    folder / str(broker) / "log",
-                    controller=(CONTROLLER, quorum),
-                    internal_port=internal,
-                    client_port=client,
-                    advertised_client_port=client,
-                ),
+            self._nodes[broker] = _Node(broker, client, folder / str(broker))
+            texts[broker] = broker_properties(
+                broker,
+                folder=folder / str(broker) / "log",
+                controller_port=controller_port,
+                internal_port=internal,
+                client_port=client,
             )
-        self._nodes = {}
-        for node_id, (port, properties) in texts.items():
-            node = _Node(node_id, port, folder / str(node_id))
+        bootstrap = bootstrap_for(self._installation.kafka_version, self._java_command)
+        for node in self._nodes.values():
             node.folder.mkdir(mode=0o700, parents=True)
-            (node.folder / "server.properties").write_text(properties_text(properties), encoding="utf-8")
+            (node.folder / "server.properties").write_text(properties_text(texts[node.id]), encoding="ascii")
             lay_storage(
-                node.folder / "log",
-                node_id,
-                cluster_id,
-                controller=node_id == CONTROLLER,
-                installation=self._installation,
+                node.folder / "log", node.id, cluster_id, bootstrap if node.id == CONTROLLER_ID else None
             )
-            self._nodes[node_id] = node
+        self._log4j2.write_text(log4j2_text(), encoding="ascii")
         block.release()
         for node in self._nodes.values():
             self._spawn(node)
@@ -138,16 +133,18 @@ class Nodes:
             progress(f"{node.name} listens")
 
     def _spawn(self, node: _Node) -> None:
-        arguments = jvm_arguments(self._installation, self._nonce, node.folder)
         node.listening = False
         node.asked_to_die = False
         node.note = ""
         node.starts += 1
         node.child = self._guardian.spawn(
             node.name,
-            [str(self._installation.java.path), *arguments, "kafka.Kafka", str(node.folder / "server.properties")],
+            server_command(
+                self._installation, self._nonce, node.folder / "server.properties", log4j2=self._log4j2
+            ),
             cwd=node.folder,
             stderr=node.log,
+            env=jvm_environment(),
         )
 
     def _await_listening(self, node: _Node) -> None:
@@ -173,11 +170,15 @@ class Nodes:
             reason = f"ended with code {code}"
         return BrokerDidNotStart(f"{node.name.capitalize()} {reason} while starting.", log_tail(node.log), _WAYS_OUT)
 
+    def _java_command(self) -> list[str]:
+        arguments = jvm_arguments(self._installation, self._nonce, log4j2=self._log4j2)
+        return [str(self._installation.java.path), *arguments]
+
     def status(self) -> tuple[NodeStatus, ...]:
         return tuple(
             NodeStatus(
                 id=node.id,
-                role="controller" if node.id == CONTROLLER else "broker",
+                role="controller" if node.id == CONTROLLER_ID else "broker",
                 state=node.state,
                 pid=node.child.pid if node.child is not None and node.child.alive else None,
                 port=node.port,

@@ -42,9 +42,7 @@ def producer_config(bootstrap: str, settings: Mapping[str, str], client_id: str)
     return {**_CLIENT, **settings, "bootstrap.servers": bootstrap, "client.id": client_id}
 
 
-def consumer_config(
-    bootstrap: str, settings: Mapping[str, str], client_id: str, *, group: str, commit: str
-) -> Config:
+def consumer_config(bootstrap: str, settings: Mapping[str, str], client_id: str, *, group: str, commit: str) -> Config:
     """`commit` is the application's rule: with `before` and `after` it commits itself."""
     return {
         **_CLIENT,

@@ -78,9 +78,7 @@ class ConsumerChild:
         self._prefixes: dict[tuple[int, int, int], bytes] = {}
 
         config: dict[str, Any] = dict(
-            consumer_config(
-                spec.bootstrap, spec.settings, spec.name, group=spec.group, commit=self._commit_rule
-            )
+            consumer_config(spec.bootstrap, spec.settings, spec.name, group=spec.group, commit=self._commit_rule)
         )
         config["error_cb"] = lambda _error: None  # librdkafka's log has it
         if self._commit_rule == "auto":
@@ -130,9 +128,7 @@ class ConsumerChild:
         return count
 
     def _commit_row(self, partition: int, next_offset: int, error: int) -> None:
-        prefix = row_prefix(
-            RowKind.COMMITTED, 0 if error else 1, partition, self._spec.actor, error=error
-        )
+        prefix = row_prefix(RowKind.COMMITTED, 0 if error else 1, partition, self._spec.actor, error=error)
         self._ledger.bodies.append(body(prefix, 0, next_offset, ticks_since(self._spec.t0)))
         if not error:
             self._coverage.committed(partition, next_offset)

@@ -142,9 +142,7 @@ class LogReader:
             missing: list[int] = []
             trouble = "the topic is not known to the cluster"
             try:
-                topic = self._admin.list_topics(self._spec.topic, timeout=self._request_s()).topics[
-                    self._spec.topic
-                ]
+                topic = self._admin.list_topics(self._spec.topic, timeout=self._request_s()).topics[self._spec.topic]
             except KafkaException as raised:
                 trouble = f"the cluster did not describe the topic: {raised.args[0].name()}"
             else:
@@ -165,9 +163,7 @@ class LogReader:
         """Wait a moment, serving the client's own callbacks meanwhile."""
         self._admin.poll(for_s)
 
-    def _offsets(
-        self, partition: int, spec: OffsetSpec, isolation: IsolationLevel
-    ) -> ListOffsetsResultInfo:
+    def _offsets(self, partition: int, spec: OffsetSpec, isolation: IsolationLevel) -> ListOffsetsResultInfo:
         wanted = TopicPartition(self._spec.topic, partition)
         timeout_s = self._request_s()
         futures: dict[TopicPartition, Future[ListOffsetsResultInfo]] = self._admin.list_offsets(
@@ -304,9 +300,7 @@ class LogReader:
 
         return mark
 
-    def _pass(
-        self, isolation: str, partition: int, start: int, end: int, take: Callable[[int, Message], None]
-    ) -> int:
+    def _pass(self, isolation: str, partition: int, start: int, end: int, take: Callable[[int, Message], None]) -> int:
         """Hand every record of [start, end) to `take`; returns how far that is proven, at most `end`."""
         if start >= end:
             return end

@@ -135,8 +135,7 @@ class ProducerChild:
             acks=self._acks,
             retries=self._retries,
             idempotent=self._idempotent,
-            first_attempt=attempt == 0
-            and (self._retries == 0 or self._idempotent or not self._resent_inside),
+            first_attempt=attempt == 0 and (self._retries == 0 or self._idempotent or not self._resent_inside),
         )
         partition = message.partition()
         if partition is None or partition < 0:

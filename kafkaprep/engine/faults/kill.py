@@ -1,0 +1,35 @@
+"""`kill: TARGET`: SIGKILL. Unread socket buffers die with the process; its page cache, and so its log, survives."""
+
+from __future__ import annotations
+
+from kafkaprep.engine.cluster.base import NodeState
+from kafkaprep.engine.faults.base import LiveRun
+
+
+class Kill:
+    deadline_s = 10.0
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._nodes: tuple[int, ...] = ()
+
+    def arm(self, run: LiveRun) -> None:
+        self._nodes = run.targets(self._target)
+        for node in self._nodes:
+            run.touched.add(node)
+            run.cluster.kill(node)
+
+    def observed(self, run: LiveRun) -> str | None:
+        states = {node.id: node.state for node in run.cluster.status()}
+        if not all(states[node] is NodeState.DEAD for node in self._nodes):
+            return None
+        for node in self._nodes:
+            run.took_hold("kill", self._target, node, "the process is gone")
+        return f"killed: {', '.join(f'node {node}' for node in self._nodes)}"
+
+    def undo(self, run: LiveRun) -> None:
+        for node in self._nodes:
+            run.cluster.restart(node)
+
+    def waiting_for(self, run: LiveRun) -> str:
+        return "the process did not die"
