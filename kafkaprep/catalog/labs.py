@@ -1,4 +1,4 @@
-"""One lab per file, its id the file's name; a malformed lab is listed as broken and hides no other."""
+"""One lab per file, its id the file's name; a broken one hides no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closed schemas: every key known, every value of its type and range, every error placed.
+"""Closed schemas: every key known, every value checked, every error placed.
 
 Each function takes a node and says in `what` how an error should call it. All raise ContentError.
 """

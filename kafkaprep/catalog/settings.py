@@ -1,4 +1,4 @@
-"""The allow-list of settings: nothing that it does not hold reaches a client or a broker.
+"""The allow-list: no other setting reaches a client or a broker.
 
 Read from content/settings.yaml. A name may also be given by an alias; the specification found carries the name
 that librdkafka or the broker uses, and `check` gives the value in its one spelling.
