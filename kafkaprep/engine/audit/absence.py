@@ -45,10 +45,10 @@ class Absence:
     def firm(self, index: int) -> bool:
         """Whether a promise may be called broken on this absence alone.
 
-        Stricter than the classes: on a compacted topic an id of unknown outcome may have been stored and cleaned,
-        and a later message of its key may stand where a short read did not reach.
+        Stricter than the classes: on a compacted topic an id without an acked offset may have been stored and
+        cleaned, and a later message of its key may stand where a short read did not reach.
         """
-        if self._ledger.compacted and (self._ledger.best[index] == UNKNOWN or not self.all_complete):
+        if self._ledger.compacted and (self._ledger.best[index] != ACKED or not self.all_complete):
             return False
         return self.provable(index)
 

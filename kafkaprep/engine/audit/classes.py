@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kafkaprep.engine.audit.absence import Absence
-from kafkaprep.engine.audit.groups import Groups, Standing
+from kafkaprep.engine.audit.groups import Facts, Groups, Standing
 from kafkaprep.engine.audit.ledger import ACKED, FAILED, KNOWN, PLANNED, REPORTED_OK, RESENT, SENT, UNKNOWN, Ledger
 from kafkaprep.engine.audit.overlays import (
     LogFindings,
@@ -69,24 +69,6 @@ COUNTS = (
     "reordered",
     "aborted_seen",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is true of the audit as a whole."""
-
-    all_read_completely: bool
-    all_from_zero: bool  # no partition has lost its beginning
-    compacted: bool
-    undecided_rows: bool
-    commits_read: bool
-    sends_torn: bool
-    log_torn: bool
-    processed_torn: bool
-
-    @property
-    def partial(self) -> bool:
-        return self.sends_torn or self.log_torn or self.processed_torn or not self.all_read_completely
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,17 +214,18 @@ class _Classifier:
 
     def _group(self, index: int, absences: list[str], fate: Fate) -> None:
         standing = self._standing(index, absences)
-        self._groups.add(self._ledger, index, standing, skipped=fate is Fate.SKIPPED and self._absence.all_complete)
+        beyond_reach = fate is Fate.SKIPPED or standing is Standing.REMOVED
+        self._groups.add(self._ledger, index, standing, skipped=beyond_reach and self._absence.all_complete)
         groups, name = self._groups, self._ledger.ids.name(index)
         if index in self._unconfirmed or index in self._ledger.undecided_seen:
             groups.aborted_open.add(name)
         if index in self._ledger.aborted_seen:
             groups.aborted_seen.add(name)
         if index in self._phantoms and "compacted_away" not in absences:
-            groups.phantom.add(name)
+            (groups.phantom_open if self._ledger.compacted else groups.phantom).add(name)
         elif index in self._unconfirmed and not has_any_row(self._ledger, index):
             groups.phantom_open.add(name)
-        if index in self._walk.reordered:
+        if index in self._walk.reordered and not self._ledger.undecided_rows[index]:
             groups.reordered.add(name)
             if not self._ledger.marks[index] & RESENT:
                 groups.reordered_sent_once.add(name)
@@ -257,7 +240,7 @@ class _Classifier:
             if not absences or absences[0] in ("compacted_away", "expired_unprocessed"):
                 return Standing.REMOVED
             return Standing.GONE if self._absence.firm(index) else Standing.OPEN
-        return Standing.GONE if not ledger.sends_torn or self._absence.provable(index) else Standing.OPEN
+        return Standing.GONE if not ledger.sends_torn or self._absence.firm(index) else Standing.OPEN
 
     def _add_other_members(self) -> None:
         ledger, tallies = self._ledger, self._tallies

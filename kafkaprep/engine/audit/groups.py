@@ -20,6 +20,24 @@ class Standing(Enum):
     OPEN = auto()  # not known
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true of the audit as a whole."""
+
+    all_read_completely: bool
+    all_from_zero: bool  # no partition has lost its beginning
+    compacted: bool
+    undecided_rows: bool
+    commits_read: bool
+    sends_torn: bool
+    log_torn: bool
+    processed_torn: bool
+
+    @property
+    def partial(self) -> bool:
+        return self.sends_torn or self.log_torn or self.processed_torn or not self.all_read_completely
+
+
 def _tally() -> Tally:
     return Tally(EXAMPLES)
 
@@ -55,7 +73,7 @@ class Groups:
     phantom_open: Tally = field(default_factory=_tally)  # processed, no row, and the position cannot be checked
 
     def add(self, ledger: Ledger, index: int, standing: Standing, *, skipped: bool) -> None:
-        """Sorts one planned id in. `skipped`: its class says so, and every partition was read completely."""
+        """Sorts one planned id in. `skipped`: it will never be processed, and no other copy went unread."""
         name, marks, best = ledger.ids.name(index), ledger.marks[index], ledger.best[index]
         handled = ledger.processed_rows[index]
         if standing is not Standing.PRESENT:
@@ -81,8 +99,7 @@ class Groups:
             self.unhandled.add(name)
             if standing is Standing.REMOVED:
                 self.removed_unhandled.add(name)
-            gone_for_good = skipped or standing is Standing.REMOVED
-            (self.skipped if gone_for_good else self.unhandled_open).add(name)
+            (self.skipped if skipped else self.unhandled_open).add(name)
         if copies > 1:
             self.duplicated.add(name)
             if not marks & RESENT:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from kafkaprep.engine.audit.classes import Classification, Facts
-from kafkaprep.engine.audit.groups import EXAMPLES, Groups
+from kafkaprep.engine.audit.classes import Classification
+from kafkaprep.engine.audit.groups import EXAMPLES, Facts, Groups
 from kafkaprep.engine.audit.severity import Guarantees, severity
 from kafkaprep.engine.audit.tally import Tally
 from kafkaprep.errors import UsageError
@@ -127,11 +127,10 @@ def _no_log_duplicates(groups: Groups, facts: Facts) -> Evidence:
 
 
 def _order_kept(groups: Groups, facts: Facts) -> Evidence:
-    """Where log rows are missing, an earlier copy of a late message may be among them."""
-    doubt = facts.sends_torn or facts.undecided_rows or not _whole_log_seen(facts)
-    if facts.log_torn:
+    """Where sends or the log's beginning are missing, a message that looks late may have an earlier copy or call."""
+    if facts.sends_torn or facts.log_torn or facts.compacted or not facts.all_from_zero:
         return Evidence(_NOTHING, groups.reordered, doubt=True)
-    return Evidence(groups.reordered, doubt=doubt)
+    return Evidence(groups.reordered, doubt=facts.undecided_rows or not facts.all_read_completely)
 
 
 def _keys_together(groups: Groups, facts: Facts) -> Evidence:
