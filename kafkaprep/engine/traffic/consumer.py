@@ -7,8 +7,9 @@ the messages up to the barrier are committed by themselves, so that the rows lef
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,7 @@ class ConsumerChild:
         self._batch = AUTO_BATCH if self._commit_rule == "auto" else max(1, spec.commit_every)
 
         self._delivered = self._processed = self._unexpected = 0
+        self._error_names: defaultdict[str, int] = defaultdict(int)
         self._coverage = _Coverage()
         self._uncommitted: dict[int, TopicPartition] = {}  # by partition: the commit that is due
         self._assigned: set[int] = set()
@@ -144,6 +146,8 @@ class ConsumerChild:
             if error is not None:
                 if error.code() == _PARTITION_EOF and partition is not None and offset is not None:
                     self._read_to[partition] = offset
+                else:
+                    self._error_names[error.name()] += 1
                 continue
             assert partition is not None and offset is not None
             value = message.value()
@@ -255,12 +259,10 @@ class ConsumerChild:
         for message in messages:
             lowest.setdefault(message.partition, message.offset)
         for partition, offset in lowest.items():
-            if partition not in self._assigned:
-                continue
-            try:
-                self._consumer.seek(TopicPartition(self._spec.topic, partition, offset))
-            except KafkaException:
-                self._assigned.discard(partition)  # taken away meanwhile; the group tells us soon
+            self._read_to.pop(partition, None)
+            if partition in self._assigned:
+                with suppress(KafkaException):  # taken away meanwhile; the group tells us soon
+                    self._consumer.seek(TopicPartition(self._spec.topic, partition, offset))
 
     # The loop
 
@@ -279,6 +281,7 @@ class ConsumerChild:
             "processed": self._processed,
             "committed": self._coverage.covered,
             "unexpected": self._unexpected,
+            "error_names": dict(self._error_names),
         }
 
     def _notice_drained(self) -> None:

@@ -57,8 +57,8 @@ class Control:
         except queue.Empty:
             return None
 
-    def event(self, name: str, **fields: object) -> None:
-        line = memoryview((json.dumps({"event": name, **fields}, separators=(",", ":")) + "\n").encode())
+    def event(self, event: str, /, **fields: object) -> None:
+        line = memoryview((json.dumps({"event": event, **fields}, separators=(",", ":")) + "\n").encode())
         while line:
             line = line[os.write(self._stdout, line) :]
 

@@ -26,7 +26,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
 from kafkaprep.engine.traffic.client_config import admin_config, reader_config
 from kafkaprep.engine.traffic.control import Command, Control, run_child
@@ -96,6 +96,7 @@ class LogReader:
         self._deadline = 0.0
         self._stored = 0
         self._unexpected = 0
+        self._all_led = False
         self._result = _Result()
         self._consumers: dict[str, Consumer] = {}
 
@@ -116,11 +117,7 @@ class LogReader:
 
     def _complete(self, partitions: list[int]) -> bool:
         bounds = self._result.partitions
-        return (
-            bool(partitions)
-            and not any(note.endswith("has no leader") for note in self._result.notes)
-            and all(one in bounds and bounds[one].read_to >= bounds[one].end for one in partitions)
-        )
+        return self._all_led and all(one in bounds and bounds[one].read_to >= bounds[one].end for one in partitions)
 
     # Partitions and their bounds
 
@@ -153,6 +150,7 @@ class LogReader:
             if (led and not missing) or time.monotonic() >= until:
                 break
             self._pause(_LEADER_PAUSE_S)
+        self._all_led = bool(led) and not missing
         for number in missing:
             self._note(f"partition {number} has no leader")
         if not led and not missing:
@@ -173,9 +171,22 @@ class LogReader:
         return future.result(timeout_s + 1.0)
 
     def _ask_bounds(self, partition: int) -> _Bounds:
-        start = self._offsets(partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
-        end = self._offsets(partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
-        stable = self._offsets(partition, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+        """The bounds, asked again while a leader is still being found."""
+        until = time.monotonic() + min(_LEADER_WAIT_S, self._left_s() / 4)
+        while True:
+            try:
+                return self._ask_bounds_once(partition)
+            except (KafkaException, TimeoutError):
+                if time.monotonic() >= until:
+                    raise
+            self._pause(_LEADER_PAUSE_S)
+
+    def _ask_bounds_once(self, partition: int) -> _Bounds:
+        earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        start = self._offsets(partition, earliest, IsolationLevel.READ_UNCOMMITTED)
+        end = self._offsets(partition, latest, IsolationLevel.READ_UNCOMMITTED)
+        stable = self._offsets(partition, latest, IsolationLevel.READ_COMMITTED)
         return _Bounds(
             log_start=start.offset,
             end=end.offset,
