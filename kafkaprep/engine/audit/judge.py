@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kafkaprep.engine.audit.classes import Classification
 from kafkaprep.engine.audit.groups import EXAMPLES, Facts, Groups
@@ -30,7 +30,7 @@ class Evidence:
     """What the ledgers say of one promise: `breaking` proves it broken, `open` or a doubt leaves it open."""
 
     breaking: Tally
-    open: Tally = _NOTHING
+    open: Tally = field(default_factory=Tally)
     doubt: bool = False
 
 

@@ -27,6 +27,7 @@ from kafkaprep.engine.cluster.properties import (
 )
 from kafkaprep.engine.cluster.storage import bootstrap_for, lay_storage, random_id
 from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, run_briefly
+from kafkaprep.engine.terminal_text import log_tail
 from kafkaprep.engine.waiting import wait_until
 from kafkaprep.errors import KafkaprepError, RunStopped
 
@@ -100,7 +101,7 @@ def _run_once(
         stderr=scratch / "server.log",
         env=jvm_environment(),
     )
-    _carry_traffic(f"{HOST}:{client_port}", child, stop)
+    _carry_traffic(f"{HOST}:{client_port}", child, scratch / "server.log", stop)
     child.signal(signal.SIGTERM)
     wait_until(lambda: not child.alive, _WRITE_TIMEOUT_S, stop, "writing it took too long")
     if not draft.is_file():
@@ -110,11 +111,10 @@ def _run_once(
 def _check(installation: Installation, draft: Path) -> None:
     """Raises TrainingFailed unless a JVM that insists on the archive starts."""
     insist = "-XX:AOTMode=on" if uses_aot(installation.java) else "-Xshare:on"
-    flags = [flag for flag in installation.jvm_flags if not flag.startswith("-Xshare:")]
     done = run_briefly(
         [
             str(installation.java.path),
-            *flags,
+            *installation.jvm_flags,
             insist,
             *archive_flags(draft),
             *("-cp", installation.class_path),
@@ -127,7 +127,7 @@ def _check(installation: Installation, draft: Path) -> None:
         raise TrainingFailed("this Java does not accept what it wrote")
 
 
-def _carry_traffic(address: str, child: Child, stop: threading.Event) -> None:
+def _carry_traffic(address: str, child: Child, log: Path, stop: threading.Event) -> None:
     """One topic, one transaction, one consumer in a group: the classes a lab loads first."""
     # Imported late: it loads a C library, which `installation()` does not need.
     from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -135,7 +135,8 @@ def _carry_traffic(address: str, child: Child, stop: threading.Event) -> None:
 
     def attempt(action: Any) -> bool:
         if not child.alive:
-            raise TrainingFailed(f"Kafka ended with status {child.returncode}")
+            last_line = log_tail(log)[-1:] or ("it printed nothing",)
+            raise TrainingFailed(f"Kafka ended with status {child.returncode}: {last_line[0]}")
         with suppress(KafkaException):
             action()
             return True

@@ -104,10 +104,10 @@ class Inspector:
         assignment: Sequence[Sequence[int]],
         config: Mapping[str, str],
         timeout_s: float = 20.0,
-    ) -> None:
+    ) -> tuple[PartitionState, ...]:
         """Create `name` with exactly these replicas per partition, the first of each preferred leader.
 
-        Returns when every partition has its leader and a full ISR. Raises ClusterError with Kafka's reason.
+        Returns its partitions when each has its leader and a full ISR. Raises ClusterError with Kafka's reason.
         """
         from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
@@ -133,15 +133,15 @@ class Inspector:
             return True
 
         self._await(create, timeout_s, lambda: f"The topic {name} could not be created: {self._last_error}.")
-        self._await(
-            lambda: self._all_led(name, len(assignment)),
-            timeout_s,
-            lambda: f"The topic {name} has no leader or no full ISR after {timeout_s:g} s.",
-        )
+        created: tuple[PartitionState, ...] = ()
 
-    def _all_led(self, topic: str, count: int) -> bool:
-        states = self.partitions(topic)
-        return len(states) == count and all(state.leader is not None and state.isr_full for state in states)
+        def led() -> bool:
+            nonlocal created
+            created = self.partitions(name)
+            return len(created) == len(assignment) and _healthy(created)
+
+        self._await(led, timeout_s, lambda: f"The topic {name} has no leader or no full ISR after {timeout_s:g} s.")
+        return created
 
     def ensure_offsets_topic(self, brokers: Sequence[int]) -> None:
         """Create the group offsets topic ourselves, led by the last broker.
@@ -154,6 +154,38 @@ class Inspector:
             [list(reversed(brokers))],
             {"cleanup.policy": "compact", "compression.type": "producer"},
         )
+
+    def settle_offsets_topic(self, brokers: Sequence[int]) -> None:
+        """Bring the group coordinator back to where `ensure_offsets_topic` put it."""
+        states = self.partitions(OFFSETS_TOPIC)
+        if any(state.leader != brokers[-1] for state in states):
+            self.elect_preferred(OFFSETS_TOPIC, [state.partition for state in states])
+
+    def end_offsets(self, topic: str, partitions: Sequence[int], timeout_s: float = 20.0) -> dict[int, int]:
+        """The end of each partition's log, as a read_committed reader may reach it (its last stable offset).
+
+        Raises ClusterError when not all are answered in time.
+        """
+        from confluent_kafka import IsolationLevel, TopicPartition
+        from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(topic, partition): latest for partition in partitions}
+
+        def ask() -> dict[int, int]:
+            asked = self.client.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_TIMEOUT_S
+            )
+            return {key.partition: int(future.result(CALL_TIMEOUT_S + 0.5).offset) for key, future in asked.items()}
+
+        ends: dict[int, int] = {}
+
+        def answered() -> bool:
+            ends.update(self._try(ask) or {})
+            return len(ends) == len(wanted)
+
+        self._await(answered, timeout_s, lambda: f"The end of {topic} could not be read: {self._last_error}.")
+        return ends
 
     def delete_topic(self, name: str) -> None:
         """Ask for the deletion of `name`, ours by its prefix; one that fails is left to the cluster's end."""
@@ -176,14 +208,10 @@ class Inspector:
     def await_full_isr(self, topic: str, timeout_s: float) -> bool:
         """Wait until every replica of `topic` is in sync; False, not an error, if that takes too long."""
         try:
-            wait_until(lambda: self._all_led_any(topic), timeout_s, self._stop, "")
+            wait_until(lambda: _healthy(self.partitions(topic)), timeout_s, self._stop, "")
         except WaitTimeout:
             return False
         return True
-
-    def _all_led_any(self, topic: str) -> bool:
-        states = self.partitions(topic)
-        return bool(states) and all(state.leader is not None and state.isr_full for state in states)
 
     def _await(self, condition: Callable[[], bool], timeout_s: float, message: Callable[[], str]) -> None:
         try:
@@ -230,6 +258,11 @@ def _kafka_error(error: Exception) -> KafkaError | _NoAnswer:
 
     first: Any = error.args[0] if error.args else None
     return first if isinstance(first, KafkaError) else _NoAnswer(str(error) or type(error).__name__)
+
+
+def _healthy(states: tuple[PartitionState, ...]) -> bool:
+    """Whether there are partitions, and each has a leader and a full ISR."""
+    return bool(states) and all(state.leader is not None and state.isr_full for state in states)
 
 
 def _listed(ids: Sequence[int]) -> str:

@@ -42,7 +42,6 @@ START_FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:MetaspaceSize=64m",
     "-XX:-UsePerfData",
-    "-Xshare:auto",
     "-Djava.awt.headless=true",
     "-Djava.net.preferIPv4Stack=true",
 )

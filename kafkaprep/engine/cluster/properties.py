@@ -22,13 +22,15 @@ CONTROLLER_ID = 100
 SERVER_CLASS = "kafka.Kafka"
 MARKER_PROPERTY = "kafkaprep.cluster"
 HEAP_MIB = 192
+SESSION_TIMEOUT_MS = 4000
+REPLICA_FETCH_WAIT_MS = 100
 _MIB = 1024 * 1024
 
 # The controller judges a broker's session by these, the broker sends heartbeats by them: the same on every node.
 _EVERYWHERE = {
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,CLIENT:PLAINTEXT",
-    "broker.session.timeout.ms": "4000",
+    "broker.session.timeout.ms": str(SESSION_TIMEOUT_MS),
     "broker.heartbeat.interval.ms": "500",
 }
 # With eligible leader replicas on, the cluster's min.insync.replicas is the controller's, not the broker's.
@@ -44,7 +46,7 @@ _BROKER = {
     "auto.create.topics.enable": "false",
     # Replication: a follower that stops is out of the ISR after 4 s, and a quiet partition costs little.
     "replica.lag.time.max.ms": "4000",
-    "replica.fetch.wait.max.ms": "100",
+    "replica.fetch.wait.max.ms": str(REPLICA_FETCH_WAIT_MS),
     "replica.fetch.backoff.ms": "200",
     "replica.socket.timeout.ms": "2000",
     "num.replica.fetchers": "1",

@@ -20,7 +20,16 @@ class _Await:
 
 
 def _unreported(run: LiveRun) -> int:
-    return sum(producer.snapshot.outstanding for producer in run.producers)
+    """Messages handed to the client, or about to be, whose delivery report is due."""
+    seen = [producer.snapshot for producer in run.producers]
+    return sum(each.outstanding for each in seen) + _not_taken(run)
+
+
+def _not_taken(run: LiveRun) -> int:
+    seen = [producer.snapshot for producer in run.producers]
+    if any(each.stopped or each.fatal for each in seen):
+        return 0
+    return max(0, run.asked_to_send - sum(each.planned_sent for each in seen))
 
 
 class AllReported(_Await):

@@ -63,6 +63,12 @@ class LiveRun:
             return tuple(node.id for node in self.cluster.status() if node.role == "controller")
         return (int(word.removeprefix("broker ")),)
 
+    def client(self, word: str) -> ProducerActor | ConsumerActor | None:
+        """The first consumer or producer, if that is what the target word means."""
+        if word == "consumer":
+            return self.consumers[0]
+        return self.producers[0] if word == "producer" else None
+
     def took_hold(self, name: str, target: str, broker: int | None, observed: str) -> None:
         """Keep and announce a fault whose effect was seen."""
         record = FaultRecord(name, target, broker, self.recorder.now(), observed)

@@ -14,12 +14,22 @@ class Kill:
         self._nodes: tuple[int, ...] = ()
 
     def arm(self, run: LiveRun) -> None:
+        client = run.client(self._target)
+        if client is not None:
+            client.kill()
+            return
         self._nodes = run.targets(self._target)
         for node in self._nodes:
             run.touched.add(node)
             run.cluster.kill(node)
 
     def observed(self, run: LiveRun) -> str | None:
+        client = run.client(self._target)
+        if client is not None:
+            if client.alive:
+                return None
+            run.took_hold("kill", self._target, None, "the process is gone, without flush or commit")
+            return f"killed: {client.name}"
         states = {node.id: node.state for node in run.cluster.status()}
         if not all(states[node] is NodeState.DEAD for node in self._nodes):
             return None

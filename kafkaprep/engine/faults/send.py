@@ -21,8 +21,11 @@ class Send:
             producer.send(share + (index < extra))
 
     def observed(self, run: LiveRun) -> str | None:
-        called = sum(producer.snapshot.called + producer.snapshot.refused for producer in run.producers)
-        return f"{self._count} messages handed to the client" if called >= run.asked_to_send else None
+        seen = [producer.snapshot for producer in run.producers]
+        if any(each.stopped or each.fatal for each in seen):
+            return "the application stopped sending"
+        taken = sum(each.planned_sent for each in seen)
+        return f"{self._count} messages handed to the client" if taken >= run.asked_to_send else None
 
     def undo(self, run: LiveRun) -> None:
         """What was sent stays sent."""

@@ -1,0 +1,143 @@
+"""A run's folder and what can be told from it: the one reader of plan.json, history.jsonl and the ledgers.
+
+Judging is a pure function of these files, so a run can be judged again at any time, by a later version as well. The
+document it makes is the JSON of `kafkaprep lab --json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafkaprep.engine.audit.classes import classify
+from kafkaprep.engine.audit.from_history import Joined, ledger_of_run
+from kafkaprep.engine.audit.judge import judge
+from kafkaprep.errors import UsageError
+from kafkaprep.model.history import EventName
+from kafkaprep.model.ledger import RowReader
+from kafkaprep.model.settings import Settings
+from kafkaprep.model.verdict import Outcome, Verdict
+
+PLAN = "plan.json"
+HISTORY = "history.jsonl"
+BOUNDS = "bounds.json"
+LOG_LEDGER = "log.ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """`verdict.outcome` says what the ledgers prove; `outcome` also knows of a void run, which proves nothing."""
+
+    folder: Path
+    plan: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
+    verdict: Verdict
+    void: Mapping[str, str] | None
+    torn_history: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.INCONCLUSIVE if self.void is not None else self.verdict.outcome
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_dict(self.plan["settings"])
+
+    def of(self, name: EventName) -> Iterator[Mapping[str, Any]]:
+        """The events called `name`, in order."""
+        return (event for event in self.events if event["event"] == name)
+
+    def last(self, name: EventName) -> Mapping[str, Any]:
+        """The last event called `name`, or an empty one."""
+        found = list(self.of(name))
+        return found[-1] if found else {}
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        names = ("name", "target", "broker", "at_s", "observed")
+        return [{name: event[name] for name in names} for event in self.of(EventName.FAULT)]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of one run (format 1)."""
+        started, ended = self.last(EventName.RUN_STARTED), self.last(EventName.RUN_ENDED)
+        return {
+            "format": 1,
+            "lab": self.plan["lab"],
+            "outcome": str(self.outcome),
+            "cluster": started.get("cluster"),
+            "void": None if self.void is None else dict(self.void),
+            "client": started.get("client"),
+            "seed": self.plan["seed"],
+            "settings": self.plan["settings"],
+            "counts": dict(self.verdict.counts),
+            "fates": dict(self.verdict.fates),
+            "promises": [promise.as_dict() for promise in self.verdict.promises],
+            "faults": self.faults,
+            "durations": ended.get("durations", {}),
+            "latency_ms": ended.get("latency_ms", {"p50": None, "p99": None}),
+            "history": str(self.folder),
+        }
+
+
+def open_run(folder: Path) -> SavedRun:
+    """Read and judge the run in `folder`. Raises UsageError when it is no run's folder."""
+    plan = _read_object(folder / PLAN)
+    if plan is None or plan.get("format") != 1:
+        raise UsageError(f"{folder} holds no saved run.", f"A run's folder has a {PLAN} of format 1.")
+    events, torn = _read_events(folder / HISTORY)
+    bounds = _read_object(folder / BOUNDS) or {"partitions": {}, "committed_offsets": None}
+    try:
+        ledger = ledger_of_run(
+            plan,
+            Joined([_rows(path) for path in sorted(folder.glob("sends-*.ledger"))]),
+            _rows(folder / LOG_LEDGER),
+            Joined([_rows(path) for path in sorted(folder.glob("handled-*.ledger"))]),
+            bounds,
+        )
+        settings = Settings.from_dict(plan["settings"])
+        replication, promises = int(plan["replication"]), [str(promise) for promise in plan["promises"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{folder / PLAN} is damaged ({error}).") from error
+    verdict = judge(classify(ledger), promises, settings, replication=replication)
+    voids = [event for event in events if event["event"] == EventName.VOID]
+    ended = any(event["event"] == EventName.RUN_ENDED for event in events)
+    void: dict[str, str] | None = None
+    if voids:
+        void = {"fault": str(voids[0]["fault"]), "reason": str(voids[0]["reason"])}
+    elif torn or not ended:
+        void = {"fault": "the run itself", "reason": "it was cut off before its end"}
+    return SavedRun(folder, plan, events, verdict, void, torn)
+
+
+def _rows(path: Path) -> RowReader:
+    try:
+        return RowReader(path.read_bytes())
+    except FileNotFoundError:
+        return RowReader(b"")
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The whole lines of history.jsonl, and whether a torn one follows them."""
+    events: list[dict[str, Any]] = []
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return [], True
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+            events.append({**event, "event": EventName(event["event"])})
+        except (ValueError, KeyError, TypeError):
+            return events, True
+    return events, False
