@@ -141,9 +141,9 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
                 answer["skipped" if beyond else "pending"].add(i)
         for row in acked(i):
             p, offset = row.get("partition"), row.get("offset")
-            if c and offset is not None and offset >= begin(p) and inside(p, offset) and not compacted:
-                if (p, offset) not in positions(i):
-                    answer["ack_mismatch"].add(i)
+            shown = offset is not None and offset >= begin(p) and inside(p, offset) and not compacted
+            if c and shown and (p, offset) not in positions(i):
+                answer["ack_mismatch"].add(i)
     for p, o, i in processed:
         if i in known:
             if processed.count((p, o, i)) >= 2:
@@ -156,7 +156,9 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
                 answer["phantom"].add(i)
     for p in partitions:
         last = defaultdict(lambda: -1)
-        firsts = sorted((min(o for q, o in rows[i, True] if q == p), i) for i in known if any(q == p for q, _ in rows[i, True]))
+        firsts = sorted(
+            (min(o for q, o in rows[i, True] if q == p), i) for i in known if any(q == p for q, _ in rows[i, True])
+        )
         for _, i in firsts:
             if i in first_call:
                 producer = sends[first_call[i]].get("producer")
@@ -183,9 +185,7 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
             answer["offset_conflict"].add((p, o))
     for txn in {row["txn"] for row in sends if row.get("txn") is not None}:
         members = {row["id"] for row in sends if row.get("txn") == txn}
-        gone = any(
-            absent(i) and not cleaned(i) and not expired(i) and (rows[i, False] or provable(i)) for i in members
-        )
+        gone = any(absent(i) and not cleaned(i) and not expired(i) and (rows[i, False] or provable(i)) for i in members)
         if gone and any(rows[i, True] for i in members):
             answer["torn_txns"].add(txn)
     homes = defaultdict(set)
