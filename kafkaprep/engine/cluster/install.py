@@ -31,6 +31,7 @@ _LOCK_FILE = Path(__file__).with_name("kafka.lock")
 _MARKER = "kafkaprep kafka"
 _RECORD = "verified.json"
 _ARCHIVE_BYTES = 250_000_000  # what training may write for a moment; it leaves a third of that
+_KEPT_ARCHIVES = 2
 _HOME_JAR = re.compile(r"kafka_2\.13-(?P<version>\d+\.\d+\.\d+[^/]*)\.jar")
 _OLDEST_MAJOR = 4
 
@@ -223,10 +224,10 @@ def _train(there: Installation, progress: Callable[[InstallProgress], None], sto
     except TrainingFailed as error:
         report(f"No class archive ({error}): Kafka works, its start takes about twice as long.")
         return
-    # Those of another Java or Kafka: each is tens of megabytes, and is made again when needed.
-    for other in archive.parent.glob("classes-*"):
-        if other != archive:
-            other.unlink(missing_ok=True)
+    # Two Javas may take turns; what is older is of a Java or Kafka that has gone, and tens of megabytes.
+    made = sorted(archive.parent.glob("classes-*"), key=lambda path: path.stat().st_mtime_ns)
+    for old in made[:-_KEPT_ARCHIVES]:
+        old.unlink(missing_ok=True)
 
 
 def _our_folder() -> Path:
