@@ -115,7 +115,13 @@ class _GuardedResolver(PythonResolver):
         """Append to `part` what it lacks of the jar."""
         begin = part.stat().st_size if part.exists() else 0
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
-        with http.get(url, stream=True, timeout=timeout_s, headers=headers) as response:
+        try:
+            answer = http.get(url, stream=True, timeout=timeout_s, headers=headers)
+        except requests.RequestException:
+            raise
+        except ValueError as error:  # jgo reads Retry-After as a number, and it may be a date
+            raise _Cut("the repository asks to come back later") from error
+        with answer as response:
             if response.status_code == 416:
                 part.unlink()
                 raise _Cut("the repository would not resume it")

@@ -12,8 +12,8 @@ from kafkaprep.engine.cluster.java import Java
 from kafkaprep.errors import ClusterError
 
 
-def broker(folder: Path = Path("/x/1"), **changes: str) -> dict[str, str]:
-    dotted = {name.replace("_", "."): value for name, value in changes.items()}
+def broker(changes: dict[str, str] | None = None, folder: Path = Path("/x/1")) -> dict[str, str]:
+    dotted = {name.replace("_", "."): value for name, value in (changes or {}).items()}
     return p.broker_properties(
         1,
         folder=folder,
@@ -73,13 +73,13 @@ def test_one_node_alone_replicates_nothing() -> None:
 )
 def test_what_kafka_would_refuse_is_refused_first(changes: dict[str, str], rule: str) -> None:
     with pytest.raises(ClusterError) as caught:
-        broker(**changes)
+        broker(changes)
     assert rule in caught.value.message
 
 
 def test_a_comma_in_a_folder_is_refused() -> None:
     with pytest.raises(ClusterError, match="KAFKAPREP_STATE_DIR"):
-        broker(Path("/x,y/1"))
+        broker(folder=Path("/x,y/1"))
 
 
 @pytest.mark.parametrize(
