@@ -128,6 +128,7 @@ class Actor(Generic[S]):
         self._snapshot: S = first
         self._told = threading.Condition()
         self._child: ChildHandle | None = None
+        self._listener = threading.Thread()  # of no use before start()
         self._silent = False  # stdout has ended: nothing more will be told
         self._killed = False
         self._writing = threading.Lock()
@@ -138,7 +139,8 @@ class Actor(Generic[S]):
         self._spec.write(self._spec_file)
         argv = [sys.executable, "-m", self.module, str(self._spec_file), f"--kafkaprep={guardian.marker}"]
         self._child = guardian.spawn(self.name, argv, cwd=self._folder, stderr=self._stderr, pipes=True)
-        threading.Thread(target=self._listen, name=f"listen to {self.name}", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name=f"listen to {self.name}", daemon=True)
+        self._listener.start()
 
     @property
     def child(self) -> ChildHandle:
@@ -189,6 +191,8 @@ class Actor(Generic[S]):
         return closed
 
     def _release(self) -> None:
+        """Close our ends of the pipes and let the listener hear the last words."""
+        self._listener.join(_REAP_S)
         stdin = self.child.stdin
         if stdin is not None:
             with self._writing, suppress(OSError):
@@ -230,6 +234,8 @@ class Actor(Generic[S]):
                 with self._told:
                     self._snapshot = self._after(self._snapshot, event)
                     self._told.notify_all()
+        with suppress(OSError):
+            stdout.close()
         self.child.wait(_REAP_S)
         with self._told:
             self._silent = True
