@@ -12,6 +12,7 @@ from kafkaprep.catalog.strict_yaml import ListNode, MapNode, Node, shown
 from kafkaprep.errors import ContentError, UsageError
 from kafkaprep.model import script
 from kafkaprep.model.lab import (
+    WHY_NUMBERS,
     BrokenLab,
     Capability,
     ClusterShape,
@@ -39,7 +40,8 @@ _REQUIRED = (
     *("format_version", "title", "stage", "kind", "goal", "start", "script"),
     *("promises", "predict", "hints", "debrief", "sources"),
 )
-_OPTIONAL = ("needs", "cluster", "traffic", "solution", "exhibit", "knobs", "questions")
+_OPTIONAL = ("needs", "cluster", "traffic", "solution", "exhibit", "knobs", "questions", "why")
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 def load_labs(folder: Path, table: SettingsTable | None = None) -> LabIndex:
@@ -153,6 +155,7 @@ class _Reader:
             sources=schema.texts(entries["sources"], "sources", minimum=1),
             file=self._file,
             exhibit=self._exhibit(entries.get("exhibit"), kind, root),
+            why=_why(entries["why"]) if "why" in entries else {},
         )
 
     def _solution(self, node: Node | None, kind: Kind, start: Settings, root: Node) -> Settings:
@@ -240,6 +243,20 @@ class _Reader:
             choices.append(choice)
         note = schema.text(entries["note"], "note") if "note" in entries else ""
         return Knob(scope, name, tuple(choices), note)
+
+
+def _why(node: Node) -> dict[Outcome, str]:
+    """The paragraph for each outcome; a name in braces must be one of WHY_NUMBERS."""
+    entries = schema.fields(node, "why", required=[], optional=[Outcome.BROKEN, Outcome.KEPT])
+    for paragraph in entries.values():
+        for name in _BRACES.findall(schema.text(paragraph, "why")):
+            if name not in WHY_NUMBERS:
+                raise schema.error_at(
+                    paragraph.place,
+                    f"why names {{{shown(name)}}}, which no run has.",
+                    schema.did_you_mean(name, WHY_NUMBERS) or f"Known: {', '.join(WHY_NUMBERS)}.",
+                )
+    return {Outcome(outcome): schema.text(paragraph, "why") for outcome, paragraph in entries.items()}
 
 
 def _cluster(node: Node) -> ClusterShape:

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kafkaprep.model.settings import Scope, Settings
 from kafkaprep.model.verdict import Outcome, Promise
+
+# What the paragraphs under `why` may name in braces: this run's own numbers.
+WHY_NUMBERS = {
+    "planned": "messages planned",
+    "sent": "messages handed to the client",
+    "reported": "messages reported delivered without error",
+    "failed": "messages whose outcome was reported as failed",
+    "in_log": "messages found in the log",
+    "missing": "messages reported delivered that are in no log",
+    "missing_ids": "their ids, as ranges",
+    "lost": "acknowledged messages that are in no log",
+    "duplicated": "messages that are in the log more than once",
+    "processed": "messages the handler finished",
+    "acks": "the acks setting of the run",
+    "paused": "the node paused first",
+    "paused_at": "when, in seconds since the run began",
+    "killed": "the node killed first",
+    "killed_at": "when, in seconds since the run began",
+    "new_leader": "the broker that led afterwards",
+}
 
 
 class Stage(StrEnum):
@@ -121,6 +141,7 @@ class Lab:
     sources: tuple[str, ...]
     file: str
     exhibit: tuple[ExhibitCase, ...] = ()  # for Kind.EXHIBIT
+    why: Mapping[Outcome, str] = field(default_factory=dict)  # one paragraph each, with WHY_NUMBERS in braces
 
     def settings(self, changes: Settings, *, solution: bool) -> Settings:
         """The settings of one run: `start`, or `start` with `solution` over it, then the learner's changes."""

@@ -161,19 +161,26 @@ def install(progress: Callable[[InstallProgress], None], stop: threading.Event, 
     Raises InstallError (what went wrong and the way out) or RunStopped. Fetched jars, and the part of one that was
     cut, stay for the next try. Without an archive (it could not be made) Kafka starts, only slower.
     """
-    folder = _our_folder()
-    with _only_us(folder, progress, stop):
-        if not os.environ.get("KAFKA_HOME"):
-            _fetch_and_verify(progress, stop)
-        there = installation()
-        if there is None:
-            raise InstallError(
-                f"The files under {folder} changed while they were being checked.", "Run the command again."
-            )
-        if train and there.archive is None:
-            _train(there, progress, stop)
-            there = _installation(there.kafka_version, there.java, there.classpath, there.origin)
-    return there
+    find_java()  # first: without one, nothing needs to be fetched
+    try:
+        folder = _our_folder()
+        with _only_us(folder, progress, stop):
+            if not os.environ.get("KAFKA_HOME"):
+                _fetch_and_verify(progress, stop)
+            there = installation()
+            if there is None:
+                raise InstallError(
+                    f"The files under {folder} changed while they were being checked.", "Run the command again."
+                )
+            if train and there.archive is None:
+                _train(there, progress, stop)
+                there = _installation(there.kafka_version, there.java, there.classpath, there.origin)
+            return there
+    except OSError as error:
+        raise InstallError(
+            f"Kafka could not be installed: {error.filename or 'a file'}: {error.strerror}.",
+            "Free some space, or set KAFKAPREP_CACHE_DIR to a folder you can write to.",
+        ) from error
 
 
 def uninstall() -> bool:

@@ -1,0 +1,204 @@
+"""`kafkaprep lab`: the labs by stage; `kafkaprep lab ID`: one experiment on a real cluster, and its verdict."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kafkaprep import paths
+from kafkaprep.catalog.labs import find_lab, load_labs
+from kafkaprep.catalog.settings import load_settings
+from kafkaprep.cli.stopping import stop_on_signals
+from kafkaprep.model.lab import BrokenLab, Lab, LabIndex, Stage
+from kafkaprep.model.settings import Scope, Settings
+from kafkaprep.model.verdict import Outcome
+
+NOT_EXPECTED, INCONCLUSIVE = 1, 3
+
+
+@click.command(
+    name="lab",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  kafkaprep lab
+  kafkaprep lab acks-zero
+  kafkaprep lab acks-zero --set producer.acks=all
+  kafkaprep lab acks-zero --solution --repeat 5 --json
+  kafkaprep lab acks-zero --expect broken        for scripts and CI""",
+)
+@click.argument("lab_id", metavar="[ID]", required=False)
+@click.option("--set", "assignments", multiple=True, metavar="SCOPE.NAME=VALUE", help="Change one setting; repeatable.")
+@click.option("--solution", is_flag=True, help="Run with the settings that keep the lab's promise.")
+@click.option(
+    "--cluster",
+    "backend",
+    type=click.Choice(["auto", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where to run: `local` starts real Kafka brokers on this machine; `auto` picks what can be had.",
+)
+@click.option("--messages", type=int, metavar="N", help="How many messages to send in all.")
+@click.option("--seed", type=int, metavar="N", help="Repeat what a run with this seed chose (which broker leads).")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run it N times in a row.")
+@click.option("--expect", type=click.Choice(["kept", "broken"]), help="Exit with 1 unless every run ends like this.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+@click.option("--plain", is_flag=True, help="Plain lines instead of a live display.")
+@click.option("--quiet", is_flag=True, help="Only the verdict.")
+def command(
+    lab_id: str | None,
+    assignments: tuple[str, ...],
+    solution: bool,
+    backend: str,
+    messages: int | None,
+    seed: int | None,
+    repeat: int,
+    expect: str | None,
+    as_json: bool,
+    plain: bool,
+    quiet: bool,
+) -> int:
+    """Run lab ID on a real Kafka cluster and judge what became of every message; without ID, list the labs.
+
+    Exit codes: 0 conclusive; 1 not what --expect said; 2 unknown lab or setting; 3 inconclusive; 4 no cluster could
+    be had; 130 interrupted.
+    """
+    index = load_labs(paths.labs())
+    if lab_id is None:
+        print_list(index, as_json)
+        return 0
+    lab = find_lab(index, lab_id)
+    table = load_settings()
+    changes: dict[Scope, dict[str, str]] = {}
+    for assignment in assignments:
+        scope, name, value = table.parse_assignment(assignment)
+        changes.setdefault(scope, {})[name] = value
+    from kafkaprep.engine.plan import make_plan
+    from kafkaprep.engine.prepare import check_clients
+
+    def plan() -> Any:
+        return make_plan(lab, Settings(changes), solution=solution, messages=messages, seed=seed)
+
+    check_clients(plan())
+    with stop_on_signals() as stop:
+        folders = _run_all(lab, [plan() for _ in range(repeat)], stop, plain or as_json, quiet or as_json)
+    return _report(lab, folders, expect, as_json)
+
+
+def _run_all(
+    lab: Lab, plans: Sequence[Any], stop: threading.Event, plain: bool, quiet: bool
+) -> list[tuple[Path, dict[str, float]]]:
+    from kafkaprep.cli.installing import ready_installation
+    from kafkaprep.cli.live import Display, LiveDisplay, PlainDisplay
+    from kafkaprep.cli.report import console
+    from kafkaprep.engine.cluster.local import LocalCluster, connect
+    from kafkaprep.engine.prepare import check_capabilities
+    from kafkaprep.engine.run import run
+
+    began = time.monotonic()
+    running = connect()
+    if running is not None:
+        running.close()
+    cluster = LocalCluster(None if running is not None else ready_installation(stop))
+    check_capabilities(lab, cluster)
+    out = console(stderr=True)
+    display: Display = LiveDisplay(out, lab) if out.is_terminal and not (plain or quiet) else PlainDisplay(out, quiet)
+    done: list[tuple[Path, dict[str, float]]] = []
+    with ExitStack() as closing:
+        closing.callback(cluster.close)
+        closing.enter_context(display)
+        started = time.monotonic()
+        cluster.start(display.say, stop)
+        cluster_start_s = time.monotonic() - started
+        for number, plan in enumerate(plans, start=1):
+            if len(plans) > 1:
+                display.say(f"Run {number} of {len(plans)}")
+            folder = run(plan, cluster, display.on_event, stop)
+            done.append((folder, {"cluster_start_s": cluster_start_s, "total_s": time.monotonic() - began}))
+            cluster_start_s, began = 0.0, time.monotonic()
+    return done
+
+
+def _report(
+    lab: Lab, folders: Sequence[tuple[Path, dict[str, float]]], expect: str | None, as_json: bool
+) -> int:
+    from kafkaprep.cli.report import console, print_repeats, print_verdict
+    from kafkaprep.engine.proven import note_outcome
+    from kafkaprep.engine.saved_run import open_run
+
+    documents: list[dict[str, Any]] = []
+    outcomes: list[Outcome] = []
+    out = console()
+    for folder, measured in folders:
+        started = time.monotonic()
+        saved = open_run(folder)
+        audit_s = time.monotonic() - started
+        document = saved.document()
+        total_s = measured["total_s"] + audit_s
+        document["durations"] = {
+            "cluster_start_s": round(measured["cluster_start_s"], 3),
+            **document["durations"],
+            "audit_s": round(audit_s, 3),
+            "total_s": round(total_s, 3),
+        }
+        documents.append(document)
+        outcomes.append(saved.outcome)
+        note_outcome(folder.parent, lab.id, saved.outcome)
+        if not as_json:
+            print_verdict(out, lab, saved)
+    if as_json:
+        agree = len(set(outcomes)) == 1 and all(document["void"] is None for document in documents)
+        answer = documents[0] if len(documents) == 1 else {"format": 1, "repeats": documents, "agree": agree}
+        json.dump(answer, sys.stdout)
+        sys.stdout.write("\n")
+    elif len(outcomes) > 1:
+        print_repeats(out, outcomes, [document["durations"] for document in documents])
+    if expect is not None and any(outcome != expect for outcome in outcomes):
+        click.echo(f"Expected {expect}, got {', '.join(sorted(set(outcomes)))}.", err=True)
+        return NOT_EXPECTED
+    return INCONCLUSIVE if Outcome.INCONCLUSIVE in outcomes else 0
+
+
+def print_list(index: LabIndex, as_json: bool) -> None:
+    """The labs by stage, with what was proven on this machine; a broken file is listed with its error."""
+    from kafkaprep.engine.proven import proven_labs
+
+    proven = proven_labs(paths.runs())
+    if as_json:
+        rows = [
+            {
+                "id": lab.id,
+                "title": lab.title,
+                "stage": str(lab.stage),
+                "kind": str(lab.kind),
+                "proven": sorted(proven.get(lab.id, ())),
+            }
+            for lab in index.values()
+            if isinstance(lab, Lab)
+        ]
+        broken = [{"id": lab.id, "error": str(lab)} for lab in index.values() if isinstance(lab, BrokenLab)]
+        json.dump({"format": 1, "labs": rows, "broken": broken}, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    for stage in Stage:
+        labs = [lab for lab in index.values() if isinstance(lab, Lab) and lab.stage is stage]
+        if not labs:
+            continue
+        click.echo(f"{stage}")
+        for lab in labs:
+            seen = ", ".join(sorted(proven.get(lab.id, ())))
+            click.echo(f"  {lab.id:<24} {lab.title}" + (f"  (seen here: {seen})" if seen else ""))
+    for entry in index.values():
+        if isinstance(entry, BrokenLab):
+            click.echo(f"  {entry.id:<24} cannot be read: {entry}")
+    click.echo("\nRun one with `kafkaprep lab ID`. Things are supposed to break here.")
+
+

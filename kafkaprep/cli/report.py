@@ -1,0 +1,170 @@
+"""A verdict for people: what was promised, what the three ledgers say, why, and what to try next.
+
+Meaning is in words and symbols; colour only repeats it. Rich drops colour where the terminal cannot show it or
+NO_COLOR is set, and its own markup is never interpreted in text that we did not write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from kafkaprep.engine.explain import missing_ids, ranges, why
+from kafkaprep.engine.saved_run import SavedRun
+from kafkaprep.engine.terminal_text import sanitise
+from kafkaprep.model.lab import Lab
+from kafkaprep.model.settings import Settings
+from kafkaprep.model.verdict import Outcome, PromiseResult
+
+WIDTH = 80
+SYMBOLS = {Outcome.KEPT: "✓", Outcome.BROKEN: "✗", Outcome.INCONCLUSIVE: "?"}
+_ASCII = {Outcome.KEPT: "+", Outcome.BROKEN: "x", Outcome.INCONCLUSIVE: "?"}
+STYLES = {Outcome.KEPT: "bold green", Outcome.BROKEN: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+_IDS_SHOWN = 120  # characters
+
+PROMISES = {
+    "no_reported_loss": "every message reported delivered is in the log",
+    "no_acked_loss": "every acknowledged message is in the log",
+    "all_arrive": "every planned message is in the log",
+    "all_accepted": "every message is accepted",
+    "no_log_duplicates": "no message is in the log twice",
+    "order_kept": "the log keeps the order of sending",
+    "keys_together": "each key stays in one partition",
+    "nothing_skipped": "the consumer misses no message",
+    "processed_once": "every message is processed exactly once",
+    "no_aborted_seen": "no aborted message is processed",
+    "no_phantom": "nothing is processed that is in no log",
+    "readable_within": "messages can be read in time",
+    "sink_matches": "the sink holds what was sent",
+}
+
+
+def console(stderr: bool = False) -> Console:
+    """A console of at most WIDTH columns, without Rich's own markup and highlighting."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal or made.width > WIDTH:
+        made.width = WIDTH
+    return made
+
+
+def symbol(outcome: Outcome, out: Console) -> str:
+    return (SYMBOLS if out.encoding.lower().startswith("utf") else _ASCII)[outcome]
+
+
+def print_verdict(out: Console, lab: Lab, saved: SavedRun) -> None:
+    """The whole verdict of one run."""
+    outcome = saved.outcome
+    word = "VOID" if saved.void is not None else outcome.upper()
+    line = Text(f"{symbol(outcome, out)} {word}", style=STYLES[outcome])
+    line.append(f"  {headline(saved)}", style="default not bold")
+    out.print()
+    out.print(line)
+    out.print()
+    out.print(Padding(_ledgers(saved), (0, 0, 0, 2)))
+    _print_fates(out, saved)
+    for promise in saved.verdict.promises:
+        _print_promise(out, promise, saved.void is not None)
+    out.print()
+    _print_paragraph(out, "Why", sanitise(why(lab, saved)))
+    for command, what in next_commands(lab, saved):
+        _print_paragraph(out, "Next", f"{command}\n{what}")
+    out.print(Text(f"Saved in {sanitise(str(saved.folder))}", style="dim"), soft_wrap=True)
+
+
+def headline(saved: SavedRun) -> str:
+    counts = saved.verdict.counts
+    if saved.void is not None:
+        return f"{sanitise(saved.void['fault'])}: {sanitise(saved.void['reason'])}"
+    if counts["missing"]:
+        return f"{counts['missing']} messages were reported delivered and are in no log."
+    if saved.outcome is Outcome.KEPT:
+        return f"All {counts['reported_delivered']} messages reported delivered are in the log."
+    broken = [promise for promise in saved.verdict.promises if promise.outcome is Outcome.BROKEN]
+    if broken:
+        return f"{broken[0].count} messages break the promise that {PROMISES[broken[0].name]}."
+    return "Not enough could be proven."
+
+
+def _ledgers(saved: SavedRun) -> Table:
+    counts = saved.verdict.counts
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left", overflow="fold")
+    table.add_row("sent", str(counts["sent"]), _note(counts["planned"] - counts["sent"], "planned and never sent"))
+    failed = _note(counts["failed"], "reported failed")
+    table.add_row("reported delivered", str(counts["reported_delivered"]), failed)
+    table.add_row("in the log", str(counts["in_log"]), _note(counts["duplicated_in_log"], "of them more than once"))
+    table.add_row("processed", str(counts["processed"]), _note(counts["processed_twice"], "of them more than once"))
+    if counts["missing"]:
+        ids = ranges(missing_ids(saved))
+        shown = ids if len(ids) <= _IDS_SHOWN else f"{ids[:_IDS_SHOWN]}…"
+        table.add_row(Text("missing", "bold red"), Text(str(counts["missing"]), "bold red"), f"ids {shown}")
+    return table
+
+
+def _note(count: int, text: str) -> str:
+    return f"{count} {text}" if count > 0 else ""
+
+
+def _print_fates(out: Console, saved: SavedRun) -> None:
+    """Every planned message has one fate; the sum is shown because it must be all of them."""
+    parts = [f"{count} {name.replace('_', ' ')}" for name, count in saved.verdict.fates.items() if count]
+    total = sum(saved.verdict.fates.values())
+    out.print()
+    out.print(Padding(Text(f"What became of the {total}: {', '.join(parts)}"), (0, 0, 0, 2)))
+
+
+def _print_promise(out: Console, promise: PromiseResult, void: bool) -> None:
+    outcome = Outcome.INCONCLUSIVE if void else promise.outcome
+    text = Text("  Promise: ").append(f"{symbol(outcome, out)} {outcome}", style=STYLES[outcome])
+    text.append(f"  {PROMISES[promise.name]} ({promise.name})")
+    if promise.severity is not None:
+        text.append(f"; these settings make it {_SEVERITY[promise.severity]}")
+    out.print(text)
+
+
+_SEVERITY = {
+    "expected": "certain",
+    "permitted": "possible: they promise nothing else",
+    "violation": "impossible: this would be a bug, please report it",
+}
+
+
+def _print_paragraph(out: Console, label: str, text: str) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
+    table.add_column(width=4, no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(label, "bold"), Text(text))
+    out.print(table)
+    out.print()
+
+
+def next_commands(lab: Lab, saved: SavedRun) -> list[tuple[str, str]]:
+    """The command to type next, and what it shows."""
+    command = f"kafkaprep lab {lab.id}"
+    if saved.void is not None or saved.outcome is Outcome.INCONCLUSIVE:
+        return [(command, "to run it again")]
+    if saved.outcome is Outcome.BROKEN:
+        return [(command + flags(lab.solution), "the same faults, with the settings that keep the promise")]
+    if saved.settings == lab.start:
+        return []
+    return [(command, "the same faults, with the settings that break it")]
+
+
+def flags(settings: Settings) -> str:
+    """` --set scope.name=value …` for each value."""
+    return "".join(f" --set {scope}.{name}={value}" for scope, name, value in settings)
+
+
+def print_repeats(out: Console, outcomes: list[Outcome], durations: list[Mapping[str, Any]]) -> None:
+    """One line for a repeated run: how often each outcome came."""
+    counted = {outcome: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}
+    text = ", ".join(f"{count} × {outcome}" for outcome, count in counted.items())
+    agree = "all agree" if len(counted) == 1 else "they do not agree"
+    out.print(f"{len(outcomes)} runs: {text}; {agree}.")
