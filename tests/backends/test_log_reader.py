@@ -251,11 +251,17 @@ def test_a_whole_run_through_the_guardian(
         ),
         folder=tmp_path,
     )
-    consumer = ConsumerActor(
-        ConsumerSpec(**common("consumer-0"), group=f"group-{topic}", settings={"auto.offset.reset": "earliest"}),
-        folder=tmp_path,
-    )
-    consumer.start(guardian)
+    consumers = [
+        ConsumerActor(
+            ConsumerSpec(**common(name), group=f"group-{topic}", settings={"auto.offset.reset": "earliest"}),
+            folder=tmp_path,
+        )
+        for name in ("consumer-0", "consumer-1")
+    ]
+    for one in consumers:
+        one.start(guardian)
+    for one in consumers:
+        one.wait_for(lambda seen: len(seen.assigned or ()) in (1, 2), LONG_S, STOP, lambda seen: str(seen))
     producer.start(guardian)
     producer.send(None)
     producer.wait_for(lambda seen: seen.ok == messages, LONG_S, STOP, lambda seen: str(seen))
@@ -263,12 +269,17 @@ def test_a_whole_run_through_the_guardian(
     read = Read(guardian, cluster_bootstrap, topic, tmp_path, group=f"group-{topic}", transactional=False)
     assert read.complete
     assert sorted(read.ids(Committed.TRUE)) == list(range(messages))
-    ends = {int(one): bounds["end"] for one, bounds in read.bounds["partitions"].items()}
-    consumer.drain(ends)
-    consumer.wait_for(lambda seen: seen.drained, LONG_S, STOP, lambda seen: str(seen))
-    assert consumer.close(LONG_S)
+    ends = {int(number): bounds["end"] for number, bounds in read.bounds["partitions"].items()}
+    for one in consumers:
+        one.drain(ends)
+    for one in consumers:
+        one.wait_for(lambda seen: seen.drained, LONG_S, STOP, lambda seen: str(seen))
+    for one in consumers:
+        assert one.close(LONG_S)
     again = Read(guardian, cluster_bootstrap, topic, tmp_path, group=f"group-{topic}", transactional=False)
-    committed = {int(one): offset for one, offset in again.bounds["committed_offsets"].items()}
-    assert committed == {one: end for one, end in ends.items() if end}
-    processed = [row.id for row in RowReader(consumer.ledger.read_bytes()) if row.kind == RowKind.PROCESSED]
+    committed = {int(number): offset for number, offset in again.bounds["committed_offsets"].items()}
+    assert committed == {number: end for number, end in ends.items() if end}
+    processed = [
+        row.id for one in consumers for row in RowReader(one.ledger.read_bytes()) if row.kind == RowKind.PROCESSED
+    ]
     assert sorted(processed) == list(range(messages))

@@ -325,6 +325,7 @@ class ConsumerActor(Actor[ConsumerSnapshot]):
     def drain(self, until: Mapping[int, int]) -> None:
         """Ask for `drained` once every assigned partition was read to its offset in `until` and all is done.
 
+        With commit=auto the last commit comes with close(), not before `drained`.
         A consumer that reads read_committed never gets beyond the last stable offset: give that as the end.
         """
         with self._told:

@@ -52,6 +52,12 @@ class _Coverage:
         for partition, chunk in batch.items():
             self._open.setdefault(partition, deque()).append(chunk)
 
+    def given_back(self, messages: Iterable[Handed]) -> None:
+        """Take back the messages of the last call of `handed`, as far as no commit covers them."""
+        for partition in {message.partition for message in messages}:
+            if self._open.get(partition):
+                self._open[partition].pop()
+
     def committed(self, partition: int, next_offset: int) -> None:
         chunks = self._open.get(partition)
         while chunks and chunks[0][0] < next_offset:
@@ -233,14 +239,15 @@ class ConsumerChild:
         first = self._delivered
         self._delivered += self._rows(RowKind.DELIVERED, messages)
         self._ledger.flush()
-        self._coverage.handed(messages)
         if self._commit_rule == "auto":
+            self._coverage.handed(messages)
             self._handle(messages)
             return
         while messages:
             cut = self._until_next_commit_barrier(messages, first)
             part, messages = messages[:cut], messages[cut:]
             first += sum(message.id is not None for message in part)
+            self._coverage.handed(part)
             if self._commit_rule == "after":
                 self._handle(part)
                 self._due(part)
@@ -250,6 +257,7 @@ class ConsumerChild:
                 if not self._commit_at_barrier(first):
                     # Not ours any more, or not recorded: give them back instead of working on them.
                     self._uncommitted.clear()
+                    self._coverage.given_back(part)
                     self._give_back(part + messages)
                     return
                 self._handle(part)

@@ -42,14 +42,16 @@ class Control:
         threading.Thread(target=self._listen, name="commands", daemon=True).start()
 
     def _listen(self) -> None:
-        with os.fdopen(self._stdin, "rb", closefd=False) as lines:
-            for line in lines:
-                command: Command = json.loads(line)
-                if command["do"] == "go":
-                    self._go.set()
-                else:
-                    self._commands.put(command)
-        os._exit(0)
+        try:
+            with os.fdopen(self._stdin, "rb", closefd=False) as lines:
+                for line in lines:
+                    command: Command = json.loads(line)
+                    if command["do"] == "go":
+                        self._go.set()
+                    else:
+                        self._commands.put(command)
+        finally:
+            os._exit(0)
 
     def next_command(self, wait_s: float = 0.0) -> Command | None:
         try:
@@ -86,7 +88,7 @@ class Barriers:
     def __init__(self, control: Control, barriers: Iterable[Barrier]) -> None:
         self._control = control
         self._ahead: dict[str, list[int]] = {}
-        for at, n in sorted(barriers, reverse=True):
+        for at, n in sorted(set(barriers), reverse=True):
             self._ahead.setdefault(at, []).append(n)
 
     def ahead(self, at: str) -> int:

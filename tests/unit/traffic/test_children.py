@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import confluent_kafka
+import psutil
 import pytest
 
 from kafkaprep.engine.traffic.actors import Actor, ChildDied, ConsumerActor, ProducerActor, ReaderActor
@@ -28,7 +29,10 @@ NONCE = "0123456789abcdef"
 LONG_S = 15.0
 STOP = threading.Event()
 PRODUCE = 0  # Kafka's request key
+OFFSET_COMMIT = 8
+MSG_SIZE_TOO_LARGE = 10
 NOT_ENOUGH_REPLICAS = 19
+INVALID_COMMIT_OFFSET_SIZE = 28
 
 
 class MockCluster:
@@ -86,6 +90,10 @@ class PlainChild:
     @property
     def returncode(self) -> int | None:
         return self._process.poll()
+
+    @property
+    def paused(self) -> bool:
+        return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
     def signal(self, signum: int) -> None:
         self._process.send_signal(signum)
@@ -398,6 +406,16 @@ def test_an_error_report_is_met_as_the_application_says(bench: Bench, rule: str,
     assert attempts == ([0, 1] if rule == "resend" else [0])
 
 
+def test_a_message_the_client_refuses_was_never_an_attempt(bench: Bench) -> None:
+    producer = bench.producer(message_bytes=2000, settings={"message.max.bytes": "1000"})
+    producer.send(2)
+    seen = producer.wait_for(lambda seen: seen.refused == 2, LONG_S, STOP, "not refused")
+    assert (seen.outstanding, seen.error_names) == (0, {"MSG_SIZE_TOO_LARGE": 2})
+    assert producer.close(LONG_S)
+    refused = [(row.id, row.error) for row in rows_of(producer, RowKind.REFUSED)]
+    assert refused == [(0, MSG_SIZE_TOO_LARGE), (1, MSG_SIZE_TOO_LARGE)]
+
+
 # Consumers
 
 
@@ -454,6 +472,22 @@ def test_a_consumer_killed_at_a_barrier(
     assert ids_of(consumer, RowKind.DELIVERED) == list(range(20))
     assert ids_of(consumer, RowKind.PROCESSED) == list(range(processed))
     assert [row.offset for row in rows_of(consumer, RowKind.COMMITTED)] == committed
+
+
+@pytest.mark.parametrize(("commit", "delivered"), [("before", [*range(5), *range(5)]), ("after", [*range(5)])])
+def test_a_refused_commit(bench: Bench, commit: str, delivered: list[int]) -> None:
+    """Committing first gives the messages back, unworked; committing afterwards tries again."""
+    bench.filled(5)
+    bench.mock.push_errors(OFFSET_COMMIT, INVALID_COMMIT_OFFSET_SIZE)
+    consumer = bench.consumer(application={"commit": commit})
+    consumer.drain({0: 5})
+    seen = consumer.wait_for(lambda seen: seen.drained, LONG_S, STOP, "not drained")
+    assert (seen.processed, seen.committed) == (5, 5)
+    assert consumer.close(LONG_S)
+    assert ids_of(consumer, RowKind.DELIVERED) == delivered
+    assert ids_of(consumer, RowKind.PROCESSED) == list(range(5))
+    answers = [(row.code, row.error, row.offset) for row in rows_of(consumer, RowKind.COMMITTED)]
+    assert answers == [(0, INVALID_COMMIT_OFFSET_SIZE, 5), (1, 0, 5)]
 
 
 # The final reader, as far as the mock cluster goes
