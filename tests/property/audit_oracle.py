@@ -33,7 +33,7 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
         return complete(p) or o < reads[p][0]
 
     def begin(p: int) -> int:
-        return start.get(p, 0)
+        return int(start.get(p, 0))
 
     rows: dict[Any, set[tuple[int, int]]] = defaultdict(set)  # (id, state) → positions
     for p, o, i, state in log:
@@ -47,11 +47,11 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
         attempts[row["id"]].append(row)
     best = {i: max(attempts[i], key=lambda r: RANKS[r["outcome"]])["outcome"] for i in sent_ids}
     first_call = {i: min(n for n, row in enumerate(sends) if row["id"] == i) for i in sent_ids}
-    key = {}
+    key: dict[int, Any] = {}
     for row in sends:
         if row.get("key") is not None:
             key.setdefault(row["id"], row["key"])
-    times = defaultdict(int)
+    times: dict[int, int] = defaultdict(int)
     for _, _, i in processed:
         times[i] += 1
 
@@ -140,7 +140,7 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
                 beyond = all(commits.get(p, 0) > offset for p, offset in c)
                 answer["skipped" if beyond else "pending"].add(i)
         for row in acked(i):
-            p, offset = row.get("partition"), row.get("offset")
+            p, offset = row["partition"], row.get("offset")
             shown = offset is not None and offset >= begin(p) and inside(p, offset) and not compacted
             if c and shown and (p, offset) not in positions(i):
                 answer["ack_mismatch"].add(i)
@@ -155,7 +155,7 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
             if not positions(i) and o >= begin(p) and inside(p, o) and not cleaned(i):
                 answer["phantom"].add(i)
     for p in partitions:
-        last = defaultdict(lambda: -1)
+        last: dict[Any, int] = defaultdict(lambda: -1)
         firsts = sorted(
             (min(o for q, o in rows[i, True] if q == p), i) for i in known if any(q == p for q, _ in rows[i, True])
         )
@@ -188,7 +188,7 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
         gone = any(absent(i) and not cleaned(i) and not expired(i) and (rows[i, False] or provable(i)) for i in members)
         if gone and any(rows[i, True] for i in members):
             answer["torn_txns"].add(txn)
-    homes = defaultdict(set)
+    homes: dict[Any, set[int]] = defaultdict(set)
     for i, k in key.items():
         homes[k] |= {p for p, _ in rows[i, True]}
     answer["key_split"] = {k for k, ps in homes.items() if len(ps) > 1}

@@ -20,7 +20,7 @@ from kafkaprep.model.verdict import Outcome, Promise
 
 Document = dict[str, Any]
 
-few = settings(max_examples=200, deadline=None)
+few = settings(max_examples=100, deadline=None)
 
 
 def classes(document: Document) -> dict[str, list[Any]]:
@@ -29,7 +29,7 @@ def classes(document: Document) -> dict[str, list[Any]]:
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(DOCUMENTS)
 def test_the_definitions_agree(document: Document) -> None:
     assert classes(document) == classes_of(document)

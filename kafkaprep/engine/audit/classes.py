@@ -10,9 +10,8 @@ from kafkaprep.engine.audit.groups import Facts, Groups, Standing
 from kafkaprep.engine.audit.ledger import ACKED, FAILED, KNOWN, PLANNED, REPORTED_OK, RESENT, SENT, UNKNOWN, Ledger
 from kafkaprep.engine.audit.overlays import (
     LogFindings,
-    ack_mismatches,
+    check_acks,
     has_any_row,
-    offset_conflicts,
     phantoms,
     walk_log,
 )
@@ -93,6 +92,8 @@ class _Classifier:
         self._limit = limit
         self._absence = Absence(ledger)
         self._walk: LogFindings = walk_log(ledger)
+        ack_mismatch, conflicts = check_acks(ledger)
+        self._conflicts = self._walk.conflicts | conflicts
         self._phantoms = phantoms(ledger)
         self._unconfirmed = {index for indexes in ledger.unconfirmed.values() for index in indexes}
         self._overlays: dict[str, Collection[int]] = {
@@ -101,7 +102,7 @@ class _Classifier:
             "undecided_seen": ledger.undecided_seen,
             "reordered": self._walk.reordered,
             "processed_out_of_order": ledger.processed_out_of_order,
-            "ack_mismatch": ack_mismatches(ledger),
+            "ack_mismatch": ack_mismatch,
         }
         self._tallies = {name: Tally(limit) for name in CLASSES}
         self._groups = Groups()
@@ -244,7 +245,7 @@ class _Classifier:
 
     def _add_other_members(self) -> None:
         ledger, tallies = self._ledger, self._tallies
-        for partition, offset in sorted(self._walk.conflicts | offset_conflicts(ledger)):
+        for partition, offset in sorted(self._conflicts):
             tallies["offset_conflict"].add([partition, offset])
         for txn in sorted(filter(self._is_torn, ledger.txns), key=_by_type):
             tallies["torn_txns"].add(txn)

@@ -9,7 +9,7 @@ from kafkaprep.engine.audit.classes import Classification, classify
 from kafkaprep.engine.audit.ledger import MAX_PARTITION, OUTCOMES, Ledger, LedgerBuilder, Name
 from kafkaprep.errors import UsageError
 
-WAY_OUT = "The format of a ledger document is in the README; `kafkaprep audit --help` says where."
+WAY_OUT = "The README describes the format of a ledger document."
 
 Fields = dict[str, object]
 

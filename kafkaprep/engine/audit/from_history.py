@@ -8,8 +8,8 @@ from kafkaprep.engine.audit.ledger import ACKED, FAILED, UNKNOWN, Ledger, Ledger
 from kafkaprep.errors import KafkaprepError
 from kafkaprep.model.ledger import Committed, Row, RowKind, RowReader, SendOutcome
 
-_OUTCOME_OF = {SendOutcome.UNKNOWN: UNKNOWN, SendOutcome.FAILED: FAILED, SendOutcome.ACKED: ACKED}
-_COMMITTED_OF = {Committed.FALSE: False, Committed.TRUE: True, Committed.NULL: None}
+_OUTCOME_OF: Mapping[int, int] = {SendOutcome.UNKNOWN: UNKNOWN, SendOutcome.FAILED: FAILED, SendOutcome.ACKED: ACKED}
+_COMMITTED_OF: Mapping[int, bool | None] = {Committed.FALSE: False, Committed.TRUE: True, Committed.NULL: None}
 
 
 class Joined:
@@ -52,7 +52,7 @@ def ledger_of_run(
         if row.kind == RowKind.STORED:
             if row.code not in _COMMITTED_OF:
                 raise KafkaprepError(f"The log ledger holds the unknown code {row.code}.")
-            builder.stored(row.partition, row.offset, row.id, _COMMITTED_OF[Committed(row.code)])
+            builder.stored(row.partition, row.offset, row.id, _COMMITTED_OF[row.code])
     for row in processed:
         if row.kind == RowKind.PROCESSED:
             builder.processed(row.partition, row.offset, row.id)
@@ -81,7 +81,7 @@ def _feed_sends(builder: LedgerBuilder, rows: Iterable[Row]) -> None:
                 raise KafkaprepError(f"The send ledger holds the unknown outcome {row.code}.")
             builder.sent(
                 row.id,
-                _OUTCOME_OF[SendOutcome(row.code)],
+                _OUTCOME_OF[row.code],
                 None if row.partition < 0 else row.partition,
                 row.offset,
                 producer=row.actor,

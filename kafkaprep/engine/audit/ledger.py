@@ -1,7 +1,7 @@
 """The flat arrays of one audit: every row is fed once, nothing is kept twice.
 
 Rows come in streaming order: sends, stored rows, processed rows, then bounds and commits. An id is turned into a
-dense index; the arrays are indexed by it. Per message they hold 19 bytes for the send and the counters, 6 more
+dense index; the arrays are indexed by it. Per message they hold 21 bytes for the send and the counters, 6 more
 where keys and producers are named, and 9 per stored row. Counters saturate at 255. What is rare (second attempts,
 processed positions the log does not confirm, findings of the processed pass) lives in dicts and sets.
 """
@@ -261,6 +261,8 @@ class LedgerBuilder:
 
     def _index(self, message: int) -> int:
         ledger = self._ledger
+        if 0 <= message < ledger.ids.dense:
+            return message
         index = ledger.ids.index(message)
         if index == len(ledger.marks):
             for counters in (ledger.marks, ledger.best, ledger.first_outcome, ledger.processed_rows):
@@ -276,6 +278,8 @@ class LedgerBuilder:
         return index
 
     def _named(self, partition: int) -> int:
+        if partition in self._ledger.partitions:
+            return partition
         if not 0 <= partition <= MAX_PARTITION:
             raise KafkaprepError(f"Partition {partition} is outside 0 to {MAX_PARTITION}.")
         self._ledger.partitions.add(partition)

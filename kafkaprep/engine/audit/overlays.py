@@ -60,44 +60,29 @@ def _walk_partition(
                 furthest[producer] = ranks[index]
 
 
-def ack_mismatches(ledger: Ledger) -> set[int]:
-    """Present ids that are not at an offset they were acked at, where the read would have shown them."""
-    found: set[int] = set()
-    if ledger.compacted:
-        return found
-    for index, partition, offset in _acks(ledger):
-        if (
-            ledger.committed_rows[index]
-            and offset >= ledger.start_of(partition)
-            and ledger.inside_read(partition, offset)
-            and not ledger.has_row(partition, offset, index)
-        ):
-            found.add(index)
-    return found
-
-
-def offset_conflicts(ledger: Ledger) -> set[tuple[int, int]]:
-    """Positions for which acks, log rows and processed rows name more than one id."""
-    found: set[tuple[int, int]] = set()
+def check_acks(ledger: Ledger) -> tuple[set[int], set[tuple[int, int]]]:
+    """The present ids that are not at an offset they were acked at, where the read would have shown them; and the
+    positions for which acks, log rows and processed rows name more than one id (two log rows apart)."""
+    mismatches: set[int] = set()
+    conflicts: set[tuple[int, int]] = set()
     gone: dict[tuple[int, int], int] = {}  # acked positions that hold no row → the id acked there
     for index, partition, offset in _acks(ledger):
-        if offset < ledger.start_of(partition):
+        log = ledger.log.get(partition)
+        stored = [] if log is None else log.indexes_at(offset)
+        if (stored == [index] and not ledger.unconfirmed) or offset < ledger.start_of(partition):
             continue
         position = (partition, offset)
-        log = ledger.log.get(partition)
-        witnesses = [] if log is None else log.indexes_at(offset)
-        if not witnesses:
-            witnesses.append(gone.setdefault(position, index))
-        witnesses.extend(ledger.unconfirmed.get(position, ()))
-        if any(witness != index for witness in witnesses):
-            found.add(position)
-    for position, indexes in ledger.unconfirmed.items():
-        partition, offset = position
+        if index not in stored and ledger.committed_rows[index] and ledger.inside_read(partition, offset):
+            mismatches.add(index)
+        witnesses = stored or [gone.setdefault(position, index)]
+        if any(witness != index for witness in (*witnesses, *ledger.unconfirmed.get(position, ()))):
+            conflicts.add(position)
+    for (partition, offset), indexes in ledger.unconfirmed.items():
         if offset >= ledger.start_of(partition):
             log = ledger.log.get(partition)
             if len(indexes) > 1 or (log is not None and log.indexes_at(offset)):
-                found.add(position)
-    return found
+                conflicts.add((partition, offset))
+    return (set() if ledger.compacted else mismatches), conflicts
 
 
 def phantoms(ledger: Ledger) -> set[int]:
@@ -116,7 +101,10 @@ def has_any_row(ledger: Ledger, index: int) -> bool:
 def _acks(ledger: Ledger) -> Iterator[tuple[int, int, int]]:
     """Index, partition and offset of every acked attempt whose offset is known."""
     for index, best in enumerate(ledger.best):
-        if best == ACKED:
+        if best == ACKED and index not in ledger.more_attempts:
+            if ledger.first_offset[index] != NOWHERE:
+                yield index, ledger.first_partition[index], ledger.first_offset[index]
+        elif best == ACKED:
             for outcome, partition, offset in ledger.attempts(index):
                 if outcome == ACKED and offset != NOWHERE:
                     yield index, partition, offset

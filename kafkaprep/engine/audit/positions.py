@@ -115,20 +115,22 @@ class PartitionLog:
 
     def find(self, offset: int, index: int) -> int:
         """The number of the row of that id at that offset, or -1."""
-        for row in self._at(offset):
-            if self.indexes[row] == index:
-                return row
-        return -1
-
-    def indexes_at(self, offset: int) -> list[int]:
-        return [self.indexes[row] for row in self._at(offset)]
-
-    def _at(self, offset: int) -> Iterator[int]:
         relative = offset - self.base
         row = bisect_left(self.offsets, relative)
         while row < len(self.offsets) and self.offsets[row] == relative:
-            yield row
+            if self.indexes[row] == index:
+                return row
             row += 1
+        return -1
+
+    def indexes_at(self, offset: int) -> list[int]:
+        relative = offset - self.base
+        row = bisect_left(self.offsets, relative)
+        found = []
+        while row < len(self.offsets) and self.offsets[row] == relative:
+            found.append(self.indexes[row])
+            row += 1
+        return found
 
     def processed(self, row: int) -> bool:
         return bool(self.states[row] & PROCESSED)

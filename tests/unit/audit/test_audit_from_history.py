@@ -99,7 +99,7 @@ def test_joined_files_are_torn_if_one_is() -> None:
     assert not joined.torn
     assert [row.id for row in joined] == [0, 0]
     assert joined.torn
-    assert audit(2, joined, [], [], bounds(0)).facts.sends_torn  # type: ignore[arg-type]
+    assert audit(2, joined, [], [], bounds(0)).facts.sends_torn
 
 
 BAD_BOUNDS: list[dict[str, Any]] = [
