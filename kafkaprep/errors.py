@@ -1,14 +1,14 @@
 """Every error the user can meet, each carrying what is needed to act on it.
 
-    KafkaprepError             message, way_out, exit_code
-    ├── UsageError        (2)  unknown lab or setting, value out of range
-    ├── ContentError      (2)  a content or lab file is malformed: file, line, column
-    ├── ClusterError      (4)  no cluster could be had
-    │   ├── InstallError       Kafka or Java could not be found, fetched or verified
-    │   └── BrokerDidNotStart  log_tail: the last lines the broker printed
-    ├── CapabilityMissing (4)  the chosen cluster cannot do what the lab needs
-    ├── RunVoid           (3)  a fault did not take hold: fault, reason
-    └── RunStopped      (130)  Ctrl-C, SIGTERM or SIGHUP
+KafkaprepError             message, way_out, exit_code
+├── UsageError        (2)  unknown lab or setting, value out of range
+├── ContentError      (2)  a content or lab file is malformed: file, line, column
+├── ClusterError      (4)  no cluster could be had
+│   ├── InstallError       Kafka or Java could not be found, fetched or verified
+│   └── BrokerDidNotStart  log_tail: the last lines the broker printed
+├── CapabilityMissing (4)  the chosen cluster cannot do what the lab needs
+├── RunVoid           (3)  a fault did not take hold: fault, reason
+└── RunStopped      (130)  Ctrl-C, SIGTERM or SIGHUP
 """
 
 from __future__ import annotations

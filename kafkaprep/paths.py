@@ -49,9 +49,7 @@ def _located(name: str) -> Path:
 
 def directories() -> list[Directory]:
     """Every folder with its variable and purpose; none is created."""
-    return [
-        Directory(name, variable, holds, _located(name)) for name, (variable, holds) in DIRECTORIES.items()
-    ]
+    return [Directory(name, variable, holds, _located(name)) for name, (variable, holds) in DIRECTORIES.items()]
 
 
 def writable(name: str, *parts: str) -> Path:

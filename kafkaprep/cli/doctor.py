@@ -90,7 +90,9 @@ def _memory() -> list[Finding]:
     available = int(psutil.virtual_memory().available)
     enough = available >= NEEDED_MEMORY
     text = f"{available / _GB:.1f} GB available; the cluster takes about 1"
-    return [Finding("memory", enough, text, "" if enough else "Close something, or brokers may be killed by the system.")]
+    return [
+        Finding("memory", enough, text, "" if enough else "Close something, or brokers may be killed by the system.")
+    ]
 
 
 def _loopback() -> list[Finding]:
@@ -108,7 +110,9 @@ def _loopback() -> list[Finding]:
 def _client() -> list[Finding]:
     import confluent_kafka
 
-    binding = confluent_kafka.version()[0] if isinstance(confluent_kafka.version(), tuple) else confluent_kafka.version()
+    binding = (
+        confluent_kafka.version()[0] if isinstance(confluent_kafka.version(), tuple) else confluent_kafka.version()
+    )
     return [Finding("client", True, f"confluent-kafka {binding}, librdkafka {confluent_kafka.libversion()[0]}")]
 
 
@@ -117,7 +121,9 @@ def _environment() -> list[Finding]:
 
     scrubbed = scrubbed_variables()
     proxies = sorted(name for name in os.environ if name.lower().endswith("_proxy"))
-    findings = [Finding("system", None, f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")]
+    findings = [
+        Finding("system", None, f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
+    ]
     if scrubbed:
         findings.append(Finding("environment", None, f"not passed to brokers and clients: {', '.join(scrubbed)}"))
     if proxies:

@@ -127,9 +127,7 @@ def _run_all(
     return done
 
 
-def _report(
-    lab: Lab, folders: Sequence[tuple[Path, dict[str, float]]], expect: str | None, as_json: bool
-) -> int:
+def _report(lab: Lab, folders: Sequence[tuple[Path, dict[str, float]]], expect: str | None, as_json: bool) -> int:
     from kafkaprep.cli.report import console, print_repeats, print_verdict
     from kafkaprep.engine.proven import note_outcome
     from kafkaprep.engine.saved_run import open_run
@@ -200,5 +198,3 @@ def print_list(index: LabIndex, as_json: bool) -> None:
         if isinstance(entry, BrokenLab):
             click.echo(f"  {entry.id:<24} cannot be read: {entry}")
     click.echo("\nRun one with `kafkaprep lab ID`. Things are supposed to break here.")
-
-

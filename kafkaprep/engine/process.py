@@ -74,9 +74,7 @@ def run_briefly(
         raise ClusterError(f"{argv[0]} did not finish within {timeout_s:g} s.") from error
     except OSError as error:
         raise ClusterError(f"{argv[0]} could not be started: {error.strerror}.") from error
-    return Finished(
-        done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-    )
+    return Finished(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
 def start_detached(argv: Sequence[str], *, cwd: Path, log: Path) -> int:
@@ -338,9 +336,7 @@ class Guardian:
                 sent = socket.send_fds(self._socket, [line], descriptors)
                 self._socket.sendall(line[sent:])
             except OSError as error:
-                raise ClusterError(
-                    "The guardian of our processes was killed; nothing can be started."
-                ) from error
+                raise ClusterError("The guardian of our processes was killed; nothing can be started.") from error
         with self._changed:
             answered = self._changed.wait_for(lambda: token in self._replies or self.lost, timeout=20)
             if token in self._replies:
@@ -387,10 +383,7 @@ def is_running(pid: int, created: float) -> bool:
     """Whether the process started at `created` (epoch seconds) under `pid` still lives (zombies do not)."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - created) < _START_TOLERANCE_S
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
+        return abs(process.create_time() - created) < _START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
@@ -452,9 +445,7 @@ def sweep_journal(journal: Path) -> Swept:
         guardian, marker = record["guardian"], str(record["marker"])
         if is_running(int(guardian["pid"]), float(guardian["created"])):
             return Swept(0, 0)
-        killed = sum(
-            kill_if_ours(int(child["pid"]), float(child["created"]), marker) for child in record["children"]
-        )
+        killed = sum(kill_if_ours(int(child["pid"]), float(child["created"]), marker) for child in record["children"])
         removed = sum(remove_if_ours(Path(folder), marker) for folder in record["folders"])
     except FileNotFoundError:
         return Swept(0, 0)

@@ -357,5 +357,3 @@ class _Run:
         if self._stop.is_set():
             raise RunStopped()
         self._recorder.record(EventName.PHASE, phase=phase)
-
-

@@ -137,8 +137,7 @@ class _Guardian:
             "marker": self.marker,
             "guardian": self.me,
             "children": [
-                {"pid": pid, "name": spawned.name, "created": spawned.created}
-                for pid, spawned in self.children.items()
+                {"pid": pid, "name": spawned.name, "created": spawned.created} for pid, spawned in self.children.items()
             ],
             "folders": [str(folder) for folder in self.folders],
         }

@@ -137,9 +137,7 @@ def start_host(installation: Installation, *, keep: bool, stop: threading.Event)
     spec_file.write_text(json.dumps(spec, default=str))
     log = folder / "host.log"
     log.write_bytes(b"")
-    pid = start_detached(
-        [sys.executable, "-m", "kafkaprep.engine.cluster.host", str(spec_file)], cwd=folder, log=log
-    )
+    pid = start_detached([sys.executable, "-m", "kafkaprep.engine.cluster.host", str(spec_file)], cwd=folder, log=log)
     created = started_at(pid)
 
     def connected() -> HostConnection | None:
@@ -162,9 +160,7 @@ class LocalCluster:
     """`Cluster` over the cluster host. See base.Cluster for what each method promises."""
 
     backend = "local"
-    capabilities = frozenset(
-        {Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS}
-    )
+    capabilities = frozenset({Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS})
 
     def __init__(self, installation: Installation | None = None, *, keep: bool = False) -> None:
         self._installation = installation
@@ -211,9 +207,7 @@ class LocalCluster:
         self.direct_bootstrap = self.bootstrap
 
     def status(self) -> tuple[NodeStatus, ...]:
-        return tuple(
-            NodeStatus(**{**node, "state": NodeState(node["state"])}) for node in self._ask("status")["nodes"]
-        )
+        return tuple(NodeStatus(**{**node, "state": NodeState(node["state"])}) for node in self._ask("status")["nodes"])
 
     def details(self) -> dict[str, Any]:
         """The host's own account: nonce, folder, Java, who holds it."""

@@ -121,9 +121,7 @@ class Nodes:
         for node in self._nodes.values():
             node.folder.mkdir(mode=0o700, parents=True)
             (node.folder / "server.properties").write_text(properties_text(texts[node.id]), encoding="ascii")
-            lay_storage(
-                node.folder / "log", node.id, cluster_id, bootstrap if node.id == CONTROLLER_ID else None
-            )
+            lay_storage(node.folder / "log", node.id, cluster_id, bootstrap if node.id == CONTROLLER_ID else None)
         self._log4j2.write_text(log4j2_text(), encoding="ascii")
         block.release()
         for node in self._nodes.values():
@@ -139,9 +137,7 @@ class Nodes:
         node.starts += 1
         node.child = self._guardian.spawn(
             node.name,
-            server_command(
-                self._installation, self._nonce, node.folder / "server.properties", log4j2=self._log4j2
-            ),
+            server_command(self._installation, self._nonce, node.folder / "server.properties", log4j2=self._log4j2),
             cwd=node.folder,
             stderr=node.log,
             env=jvm_environment(),

@@ -125,5 +125,3 @@ CONDITIONS: dict[str, type[Step]] = {
 
 def make_await(condition: str) -> Step:
     return CONDITIONS[condition]()
-
-
