@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 
 from kafkaprep.engine.audit.ledger import ACKED, FAILED, UNKNOWN, Ledger, LedgerBuilder
 from kafkaprep.errors import KafkaprepError
@@ -13,14 +15,18 @@ _COMMITTED_OF: Mapping[int, bool | None] = {Committed.FALSE: False, Committed.TR
 
 
 class Joined:
-    """The rows of several ledger files of one kind, one file after the other; torn if any of them is."""
+    """The rows of several ledger files of one kind, by their ticks; torn if any of them is.
+
+    The order within a file is kept, whatever its ticks say.
+    """
 
     def __init__(self, readers: Iterable[RowReader]) -> None:
         self._readers = tuple(readers)
 
     def __iter__(self) -> Iterator[Row]:
-        for reader in self._readers:
-            yield from reader
+        if len(self._readers) == 1:
+            return iter(self._readers[0])
+        return heapq.merge(*self._readers, key=attrgetter("ticks"))
 
     @property
     def torn(self) -> bool:

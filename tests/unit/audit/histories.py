@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafkaprep.engine.audit.classes import Classification, classify
@@ -76,9 +76,9 @@ def bounds(end: int, read_to: int | None = None, log_start: int = 0, commit: int
 
 def audit(
     messages: int,
-    sends: list[Row],
-    log: list[Row],
-    processed: list[Row],
+    sends: Iterable[Row],
+    log: Iterable[Row],
+    processed: Iterable[Row],
     limits: Mapping[str, Any],
     **more: Any,
 ) -> Classification:

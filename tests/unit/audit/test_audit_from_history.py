@@ -102,6 +102,15 @@ def test_joined_files_are_torn_if_one_is() -> None:
     assert audit(2, joined, [], [], bounds(0)).facts.sends_torn
 
 
+def test_joined_files_are_merged_by_time() -> None:
+    """Consumer 1 took the partition over from consumer 2: that is not out of order."""
+    first = pack(p(1, 1)._replace(ticks=20))
+    second = pack(p(0, 0)._replace(ticks=10))
+    joined = Joined([RowReader(first), RowReader(second)])
+    assert "processed_out_of_order" not in audit(2, SENDS, LOG, joined, bounds(2)).classes
+    assert classes(audit(2, SENDS, LOG, list(reversed(list(joined))), bounds(2))) == {"processed_out_of_order": [0]}
+
+
 BAD_BOUNDS: list[dict[str, Any]] = [
     {"partitions": []},
     {"partitions": {"x": {}}},
