@@ -37,7 +37,7 @@ def test_kafka_is_installed_trained_and_starts_without_complaint(
     assert again == there
 
     folder = tmp_path / "é x" / "cluster"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     log4j2 = folder / "log4j2.properties"
     log4j2.write_text(properties.log4j2_text())
     controller_port, *ports = _free_ports(1 + 2 * len(BROKERS))
