@@ -110,7 +110,12 @@ def _run_all(
     cluster = LocalCluster(None if running is not None else ready_installation(stop))
     check_capabilities(lab, cluster)
     out = console(stderr=True)
-    display: Display = LiveDisplay(out, lab) if out.is_terminal and not (plain or quiet) else PlainDisplay(out, quiet)
+    settings = plans[0].settings
+    display: Display
+    if out.is_terminal and not (plain or quiet):
+        display = LiveDisplay(out, lab, settings)
+    else:
+        display = PlainDisplay(out, lab, settings, quiet)
     done: list[tuple[Path, dict[str, float]]] = []
     with ExitStack() as closing:
         closing.callback(cluster.close)

@@ -14,12 +14,19 @@ from rich.text import Text
 from kafkaprep.engine.terminal_text import sanitise
 from kafkaprep.model.history import Event, EventName
 from kafkaprep.model.lab import Lab
+from kafkaprep.model.settings import Settings
 
 _PHASES = {
     "prepare": "creating the topic, starting producer and consumer",
     "heal": "healing: faults lifted, brokers back, ISR full",
     "final_read": "reading the log to its end",
 }
+
+
+def heading(lab: Lab, settings: Settings) -> list[Text]:
+    """The lab's title and question, and the settings of the run that differ from the defaults."""
+    chosen = "  ".join(f"{scope}.{name}={value}" for scope, name, value in settings)
+    return [Text(lab.title, "bold"), Text(lab.goal), Text(chosen, "cyan")]
 
 
 class Display(Protocol):
@@ -33,9 +40,9 @@ class Display(Protocol):
     def on_event(self, event: Event) -> None: ...
 
 
-def _fault_line(event: Event) -> str:
-    broker = f" (broker {event.fields['broker']})" if event.fields["broker"] is not None else ""
-    return f"{event.at_s:6.2f} s  ! {event.fields['name']} {event.fields['target']}{broker}: {event.fields['observed']}"
+def _fault_text(event: Event) -> str:
+    broker = f"broker {event.fields['broker']}: " if event.fields["broker"] is not None else ""
+    return f"{broker}{event.fields['observed']}"
 
 
 def _counts_line(event: Event) -> str:
@@ -49,11 +56,14 @@ def _counts_line(event: Event) -> str:
 class PlainDisplay:
     """One line for each thing that happened; no cursor movement."""
 
-    def __init__(self, out: Console, quiet: bool = False) -> None:
+    def __init__(self, out: Console, lab: Lab, settings: Settings, quiet: bool = False) -> None:
         self._out = out
         self._quiet = quiet
+        self._heading = heading(lab, settings)
 
     def __enter__(self) -> PlainDisplay:
+        for line in self._heading:
+            self.say(line.plain)
         return self
 
     def __exit__(
@@ -70,7 +80,9 @@ class PlainDisplay:
             case EventName.STEP_DONE:
                 self.say(f"{event.at_s:6.2f} s  {event.fields['step']}: {event.fields['observed']}")
             case EventName.FAULT:
-                self.say(_fault_line(event))
+                self.say(
+                    f"{event.at_s:6.2f} s  ! {event.fields['name']} {event.fields['target']}: {_fault_text(event)}"
+                )
             case EventName.PHASE if event.fields["phase"] in _PHASES:
                 self.say(f"{event.at_s:6.2f} s  {_PHASES[str(event.fields['phase'])]}")
             case EventName.VOID:
@@ -84,8 +96,9 @@ class PlainDisplay:
 class LiveDisplay:
     """The script with a mark at each step, the faults under them, the counts below; redrawn in place."""
 
-    def __init__(self, out: Console, lab: Lab) -> None:
+    def __init__(self, out: Console, lab: Lab, settings: Settings) -> None:
         self._out = out
+        self._heading = [*heading(lab, settings), Text()]
         self._steps = [str(step) for step in lab.script]
         self._closing = ExitStack()
         self._reset()
@@ -94,7 +107,7 @@ class LiveDisplay:
 
     def _reset(self) -> None:
         self._observed: dict[int, str] = {}
-        self._faults: dict[int, list[str]] = {}
+        self._faults: dict[int, str] = {}
         self._index = -1
         self._phase = ""
         self._counts = ""
@@ -125,7 +138,7 @@ class LiveDisplay:
             case EventName.STEP_DONE:
                 self._observed[int(str(fields["index"]))] = sanitise(str(fields["observed"]))
             case EventName.FAULT:
-                self._faults.setdefault(self._index, []).append(sanitise(_fault_line(event)))
+                self._faults[self._index] = sanitise(f"{_fault_text(event)}, at {event.at_s:.2f} s")
             case EventName.COUNTS:
                 self._counts = _counts_line(event)
             case EventName.VOID:
@@ -136,18 +149,16 @@ class LiveDisplay:
                 pass
 
     def _picture(self) -> Group:
-        lines: list[Text] = []
+        lines = list(self._heading)
         for index, step in enumerate(self._steps):
             state = "done" if index in self._observed else "now" if index == self._index else "due"
             style = {"done": "default", "now": "bold", "due": "dim"}[state]
             line = Text(f"  {self._marks[state]} {step}", style=style, overflow="ellipsis", no_wrap=True)
-            if index in self._observed:
+            if index in self._faults:
+                line.append(f"  {self._faults[index]}", style="yellow")
+            elif index in self._observed:
                 line.append(f"  {self._observed[index]}", style="dim")
             lines.append(line)
-            lines += [
-                Text(f"      {fault.strip()}", style="yellow", overflow="ellipsis", no_wrap=True)
-                for fault in self._faults.get(index, [])
-            ]
         lines.append(Text(f"  {self._counts}", style="cyan", overflow="ellipsis", no_wrap=True))
         elapsed = time.monotonic() - self._began
         lines.append(Text(f"  {elapsed:5.1f} s  {self._phase}", style="dim", overflow="ellipsis", no_wrap=True))

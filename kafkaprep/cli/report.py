@@ -44,6 +44,23 @@ PROMISES = {
 }
 
 
+FATES = {
+    "never_sent": "never sent",
+    "lost_before_broker": "failed before any broker had them",
+    "aborted_clean": "aborted",
+    "compacted_away": "compacted away",
+    "expired_unprocessed": "expired unread",
+    "inconclusive": "not decided by what could be read",
+    "undecided": "in an open transaction",
+    "unknown_absent": "never acknowledged and in no log",
+    "lost": "acknowledged and lost",
+    "skipped": "in the log, skipped by the consumer",
+    "pending": "in the log, not processed",
+    "processed_twice": "processed more than once",
+    "processed_once": "processed once",
+}
+
+
 def console(stderr: bool = False) -> Console:
     """A console of at most WIDTH columns, without Rich's own markup and highlighting."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
@@ -114,33 +131,37 @@ def _note(count: int, text: str) -> str:
 
 def _print_fates(out: Console, saved: SavedRun) -> None:
     """Every planned message has one fate; the sum is shown because it must be all of them."""
-    parts = [f"{count} {name.replace('_', ' ')}" for name, count in saved.verdict.fates.items() if count]
+    parts = [f"{count} {FATES[name]}" for name, count in saved.verdict.fates.items() if count]
     total = sum(saved.verdict.fates.values())
     out.print()
-    out.print(Padding(Text(f"What became of the {total}: {', '.join(parts)}"), (0, 0, 0, 2)))
+    _print_indented(out, Text(f"Of {total} messages: {', '.join(parts)}."))
+
+
+def _print_indented(out: Console, text: Text) -> None:
+    out.print(Padding(text, (0, 0, 0, 2)))
 
 
 def _print_promise(out: Console, promise: PromiseResult, void: bool) -> None:
     outcome = Outcome.INCONCLUSIVE if void else promise.outcome
-    text = Text("  Promise: ").append(f"{symbol(outcome, out)} {outcome}", style=STYLES[outcome])
-    text.append(f"  {PROMISES[promise.name]} ({promise.name})")
+    text = Text("Promise ").append(f"{symbol(outcome, out)} {outcome}", style=STYLES[outcome])
+    text.append(f": {PROMISES[promise.name]} ({promise.name}).")
     if promise.severity is not None:
-        text.append(f"; these settings make it {_SEVERITY[promise.severity]}")
-    out.print(text)
+        text.append(f" With these settings, breaking it is {_SEVERITY[promise.severity]}.")
+    _print_indented(out, text)
 
 
 _SEVERITY = {
     "expected": "certain",
-    "permitted": "possible: they promise nothing else",
-    "violation": "impossible: this would be a bug, please report it",
+    "permitted": "allowed: they never promised otherwise",
+    "violation": "not allowed: this is a bug, in Kafka or in kafkaprep",
 }
 
 
 def _print_paragraph(out: Console, label: str, text: str) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
-    table.add_column(width=4, no_wrap=True)
+    table.add_column(width=4, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    table.add_row(Text(label, "bold"), Text(text))
+    table.add_row(Text(label), Text(text))
     out.print(table)
     out.print()
 
