@@ -69,9 +69,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class ProducerSnapshot(Snapshot):
-    """`called` counts produce() calls, `refused` those that raised; attempts, not messages."""
+    """`called` counts produce() calls, `refused` those that raised: attempts. `planned_sent` counts messages whose
+    first attempt was made, `resending` those waiting for their next one.
+    """
 
     planned_sent: int = 0
+    resending: int = 0
     called: int = 0
     reported: int = 0
     ok: int = 0
@@ -84,7 +87,7 @@ class ProducerSnapshot(Snapshot):
 
     @property
     def outstanding(self) -> int:
-        return self.called - self.reported - self.refused
+        return self.called - self.reported - self.refused + self.resending
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,6 @@ def decode(data: bytes | None, nonce: bytes) -> Payload | None:
     return Payload._make(_IDENTITY.unpack_from(data, _IDENTITY_AT))
 
 
-def identity(own_message: bytes) -> tuple[int, int, int]:
-    """(id, producer, attempt) of a message that is known to be ours and whole: no check."""
-    return _IDENTITY.unpack_from(own_message, _IDENTITY_AT)
+def identity(own_message: bytes | str | None) -> tuple[int, int, int]:
+    """(id, producer, attempt) of a message that is known to be ours and whole: nothing is checked."""
+    return _IDENTITY.unpack_from(own_message, _IDENTITY_AT)  # type: ignore[arg-type]

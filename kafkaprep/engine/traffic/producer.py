@@ -57,6 +57,21 @@ class _Latencies:
         return found
 
 
+class _OkPrefixes(dict[tuple[int | None, int], bytes]):
+    """The first bytes of the row of a report without error, by partition and attempt."""
+
+    def __init__(self, outcome: SendOutcome, actor: int) -> None:
+        super().__init__()
+        self._outcome, self._actor = outcome, actor
+
+    def __missing__(self, key: tuple[int | None, int]) -> bytes:
+        partition, attempt = key
+        if partition is None:
+            partition = NO_PARTITION
+        made = self[key] = row_prefix(RowKind.REPORTED, self._outcome, partition, self._actor, attempt)
+        return made
+
+
 class ProducerChild:
     def __init__(self, spec: ProducerSpec, control: Control) -> None:
         self._spec = spec
@@ -72,7 +87,7 @@ class ProducerChild:
         self._flush_on_exit = spec.application.get("flush_on_exit", "true") == "true"
 
         self._next_id = spec.index + spec.skip * spec.producers
-        self._asked = 0  # ids we were told to send, so far
+        self._handed = 0  # ids we were told to send, so far
         self._to_send = 0  # of those, not yet called
         self._resend: deque[Send] = deque()
         self._called = self._reported = self._ok = self._errors = self._refused = 0
@@ -83,6 +98,11 @@ class ProducerChild:
         self._fatal: str | None = None
         self._deadline: float | None = None  # set by the command to close
 
+        without_error = outcome_of(
+            None, acks=self._acks, retries=self._retries, idempotent=self._idempotent, first_attempt=True
+        )
+        self._prefixes = _OkPrefixes(without_error, spec.actor)
+        self._report_barrier = self._barriers.ahead("after_report")
         config: dict[str, Any] = dict(producer_config(spec.bootstrap, spec.settings, spec.name))
         config["on_delivery"] = self._delivery_callback()
         config["error_cb"] = self._client_error
@@ -91,40 +111,29 @@ class ProducerChild:
     # Reports
 
     def _delivery_callback(self) -> Callable[[KafkaError | None, Message], None]:
-        add = self._ledger.bodies.append
-        latencies = self._latencies.counts
-        reported_kind, actor, t0 = int(RowKind.REPORTED), self._spec.actor, self._spec.t0
-        acked = outcome_of(
-            None, acks=self._acks, retries=self._retries, idempotent=self._idempotent, first_attempt=True
-        )
-        offset_means_something = acked is SendOutcome.ACKED
-        prefixes: dict[tuple[int | None, int], bytes] = {}
-        barriers = self._barriers
+        # Called once per message: everything it needs is bound here.
+        add, prefixes = self._ledger.bodies.append, self._prefixes
+        latencies, offset_means_something = self._latencies.counts, self._acks != "0"
+        t0, clock, ticks_per_s = self._spec.t0, time.monotonic, TICKS_PER_SECOND
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
-            value = message.value()
-            assert isinstance(value, bytes)
-            message_id, _, attempt = identity(value)
-            if error is not None:
-                self._error_report(error, message, message_id, attempt)
-            else:
-                key = (message.partition(), attempt)
-                prefix = prefixes.get(key)
-                if prefix is None:
-                    partition = NO_PARTITION if key[0] is None else key[0]
-                    prefix = row_prefix(reported_kind, acked, partition, actor, attempt)
-                    prefixes[key] = prefix
+            message_id, _, attempt = identity(message.value())
+            if error is None:
                 offset = message.offset()
                 if offset is None or offset < 0 or not offset_means_something:
                     offset = NO_OFFSET
-                add(body(prefix, message_id, offset, ticks_since(t0)))
+                prefix = prefixes[message.partition(), attempt]
+                add(body(prefix, message_id, offset, int((clock() - t0) * ticks_per_s)))
                 self._ok += 1
                 took_s = message.latency()
                 if took_s is not None and took_s >= 0:
-                    latencies[int(took_s * TICKS_PER_SECOND)] += 1
+                    latencies[int(took_s * ticks_per_s)] += 1
+            else:
+                self._error_report(error, message, message_id, attempt)
             self._reported += 1
-            if self._reported == barriers.ahead("after_report"):
+            if self._reported == self._report_barrier:
                 self._stand("after_report", self._reported)
+                self._report_barrier = self._barriers.ahead("after_report")
 
         return on_delivery
 
@@ -168,7 +177,6 @@ class ProducerChild:
         spec = self._spec
         left = max(0, len(range(self._next_id, spec.messages, spec.producers)) - self._to_send)
         count = left if count is None else min(count, left)
-        self._asked += count
         if not self._stopped:
             self._to_send += count
 
@@ -190,17 +198,20 @@ class ProducerChild:
         sends = self._take(most)
         self._write_called(sends)
         self._produce(sends)
+        # Only now: whoever awaits reports must not take messages that are about to be sent for reported ones.
+        self._handed += sum(attempt == 0 for _, attempt in sends)
         if barriers.ahead("after_call") == self._called:
             self._stand("after_call", self._called)
 
     def _write_called(self, sends: Sequence[Send]) -> None:
-        add, ticks = self._ledger.bodies.append, ticks_since(self._spec.t0)
-        prefix, of_attempt = b"", -1
-        for message_id, attempt in sends:
-            if attempt != of_attempt:
-                of_attempt = attempt
-                prefix = row_prefix(RowKind.CALLED, 0, NO_PARTITION, self._spec.actor, attempt)
-            add(body(prefix, message_id, NO_OFFSET, ticks))
+        ticks, actor = ticks_since(self._spec.t0), self._spec.actor
+        prefixes = {
+            attempt: row_prefix(RowKind.CALLED, 0, NO_PARTITION, actor, attempt)
+            for attempt in {attempt for _, attempt in sends}
+        }
+        self._ledger.bodies.extend(
+            [body(prefixes[attempt], message_id, NO_OFFSET, ticks) for message_id, attempt in sends]
+        )
         self._ledger.flush()
 
     def _produce(self, sends: Sequence[Send]) -> None:
@@ -250,7 +261,8 @@ class ProducerChild:
 
     def _counts(self) -> Command:
         return {
-            "planned_sent": self._asked,
+            "planned_sent": self._handed,
+            "resending": len(self._resend),
             "called": self._called,
             "reported": self._reported,
             "ok": self._ok,
