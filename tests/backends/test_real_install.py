@@ -32,7 +32,8 @@ def test_kafka_is_installed_trained_and_starts_without_complaint(
     monkeypatch.setenv("LC_ALL", "C")
     notes: list[InstallProgress] = []
     there = install.install(notes.append, threading.Event())
-    assert there.archive is not None, [progress.note for progress in notes]
+    # Java below 25 has no use for an archive under a cache path with a space or an accent, and says so.
+    assert there.archive is not None or any("No class archive: Java" in one.note for one in notes)
     again = install.installation()
     assert again == there
 

@@ -1,4 +1,4 @@
-"""Trains the class archive: one supervised Kafka start whose loaded classes later starts map from a file.
+"""Trains the class archive: one Kafka start whose classes later starts map.
 
 A single-node broker and controller starts on loopback ports in a scratch folder, carries a little traffic so that the
 classes a lab needs are loaded, and is asked to end, at which the JVM writes the archive. Every step has a deadline,

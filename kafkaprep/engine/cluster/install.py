@@ -1,4 +1,4 @@
-"""Has Kafka on disk, every jar of it checked against our own SHA-256, or says why not.
+"""Has every jar of Kafka on disk, checked by our own SHA-256, or says why not.
 
 kafka.lock names the jars. They are fetched once into a folder of ours, hashed, and recorded with their size and
 time; later starts compare those and need neither network nor hashing. The record is written only after every hash
@@ -224,6 +224,15 @@ def _train(there: Installation, progress: Callable[[InstallProgress], None], sto
     def report(note: str = "") -> None:
         progress(InstallProgress("training", "class archive", total, total, note))
 
+    folder = str(there.classpath[0].parent)
+    if not uses_aot(there.java) and (" " in folder or not folder.isascii()):
+        # Java writes an archive then, without the classes of those jars, so it saves nothing (measured on 17).
+        report(
+            f"No class archive: Java {there.java.major} cannot use one under {folder}, whose path is not plain "
+            "ASCII without spaces. Kafka works, its start takes about twice as long; Java 25 or a "
+            "KAFKAPREP_CACHE_DIR elsewhere cures it."
+        )
+        return
     report()
     archive = archive_path(there.kafka_version, there.java, there.classpath)
     try:
