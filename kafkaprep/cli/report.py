@@ -56,6 +56,7 @@ FATES = {
     "lost": "acknowledged and lost",
     "skipped": "in the log, skipped by the consumer",
     "pending": "in the log, not processed",
+    "unprocessed": "in the log, not processed (commits not read)",
     "processed_twice": "processed more than once",
     "processed_once": "processed once",
 }

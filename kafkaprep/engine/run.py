@@ -23,7 +23,7 @@ from kafkaprep.engine.faults.script import Script
 from kafkaprep.engine.plan import assignment, save_plan
 from kafkaprep.engine.process import Guardian
 from kafkaprep.engine.recorder import Listener, Recorder
-from kafkaprep.engine.saved_run import BOUNDS, LOG_LEDGER
+from kafkaprep.engine.saved_run import BOUNDS, LOG_LEDGER, handled_ledger, sends_ledger
 from kafkaprep.engine.traffic.actors import ConsumerActor, ProducerActor, ReaderActor
 from kafkaprep.engine.traffic.specs import ConsumerSpec, ProducerSpec, ReaderSpec
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
@@ -201,9 +201,6 @@ class _Run:
         plan, t0 = self._plan, self._recorder.t0
         bootstrap = self._cluster.bootstrap
 
-        def ledger(name: str) -> str:
-            return str(self._folder / f"{name}.ledger")
-
         application = dict(plan.settings[Scope.APPLICATION])
         producers = [
             ProducerActor(
@@ -214,7 +211,7 @@ class _Run:
                     nonce=plan.nonce,
                     actor=index,
                     t0=t0,
-                    ledger=ledger(f"sends-{index}"),
+                    ledger=str(self._folder / sends_ledger(index)),
                     messages=plan.messages,
                     keys=plan.keys,
                     message_bytes=plan.message_bytes,
@@ -236,7 +233,7 @@ class _Run:
                     nonce=plan.nonce,
                     actor=index,
                     t0=t0,
-                    ledger=ledger(f"handled-{index}"),
+                    ledger=str(self._folder / handled_ledger(index)),
                     group=plan.group,
                     # A fresh group reads from the start, unless the lab says otherwise: the topic is fresh as well.
                     settings={"auto.offset.reset": "earliest", **plan.settings[Scope.CONSUMER]},

@@ -92,16 +92,18 @@ def open_run(folder: Path) -> SavedRun:
     try:
         ledger = ledger_of_run(
             plan,
-            Joined([_rows(path) for path in sorted(folder.glob("sends-*.ledger"))]),
+            Joined([_rows(folder / sends_ledger(index)) for index in range(int(plan["producers"]))]),
             _rows(folder / LOG_LEDGER),
-            Joined([_rows(path) for path in sorted(folder.glob("handled-*.ledger"))]),
+            Joined([_rows(folder / handled_ledger(index)) for index in range(int(plan["consumers"]))]),
             bounds,
         )
         settings = Settings.from_dict(plan["settings"])
         replication, promises = int(plan["replication"]), [str(promise) for promise in plan["promises"]]
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{folder / PLAN} is damaged ({error}).") from error
-    verdict = judge(classify(ledger), promises, settings, replication=replication)
+    killed = {event["broker"] for event in events if event["event"] == EventName.FAULT and event["name"] == "kill"}
+    brokers_lost = max(1, len(killed - {None}))
+    verdict = judge(classify(ledger), promises, settings, replication=replication, brokers_lost=brokers_lost)
     voids = [event for event in events if event["event"] == EventName.VOID]
     ended = any(event["event"] == EventName.RUN_ENDED for event in events)
     void: dict[str, str] | None = None
@@ -112,11 +114,20 @@ def open_run(folder: Path) -> SavedRun:
     return SavedRun(folder, plan, events, verdict, void, torn)
 
 
+def sends_ledger(producer: int) -> str:
+    return f"sends-{producer}.ledger"
+
+
+def handled_ledger(consumer: int) -> str:
+    return f"handled-{consumer}.ledger"
+
+
 def _rows(path: Path) -> RowReader:
+    """The rows of a ledger. One that is missing counts as torn at its very start: it proves no absence."""
     try:
         return RowReader(path.read_bytes())
-    except FileNotFoundError:
-        return RowReader(b"")
+    except OSError:
+        return RowReader(b"", torn=True)
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The rows of a run's binary ledgers: 32 bytes each, little-endian, CRC last.
 
 A row is written before the act it announces (CALLED) or right after the observation it records. A file may be
-torn by a crash: `read_rows` stops at the first row that is short or fails its CRC and says so.
+torn by a crash: `RowReader` stops at the first row that is short or fails its CRC and says so.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Guarantees:
             stored_safely=all_in_sync and copies > brokers_lost and not unclean,
             idempotent=transactional or _is_true(producer.get("enable.idempotence", "false")),
             read_committed=settings.get(Scope.CONSUMER, "isolation.level", "read_committed") == "read_committed",
-            commit=application.get("commit", "auto"),
+            commit=application.get("commit", "after"),
             resets_to_latest=settings.get(Scope.CONSUMER, "auto.offset.reset", "latest")
             in ("latest", "largest", "end"),
             dead_letters_unchecked=application.get("dead_letter") == "unchecked",
