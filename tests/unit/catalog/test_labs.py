@@ -51,8 +51,8 @@ def test_acks_zero_loads() -> None:
     assert (lab.stage, lab.kind, lab.promises) == (Stage.PRODUCER, Kind.LAB, (Promise.NO_REPORTED_LOSS,))
     assert lab.start[Scope.PRODUCER]["acks"] == "0" and lab.solution[Scope.PRODUCER]["acks"] == "all"
     assert [str(step) for step in lab.script] == [
-        *("send 300", "await all_reported", "pause leader", "send 100", "await reported_or_stalled"),
-        *("kill leader", "await new_leader", "send rest"),
+        *("send 300", "await all_reported", "await consumer_caught_up", "pause leader", "send 100"),
+        *("await reported_or_stalled", "kill leader", "await new_leader", "send rest"),
     ]
     assert len(lab.hints) == 3 and all(knob.note for knob in lab.knobs)
 
@@ -74,6 +74,8 @@ def test_a_lab_in_full() -> None:
     ("old", "new", "line", "column", "says"),
     [
         ("title: T", "tilte: T", 2, 1, "Did you mean title?"),
+        ("title: T\n", "title: T\nwhy: {broken: 'gone: {mising}'}\n", 3, 15, "Did you mean missing?"),
+        ("title: T\n", "title: T\nwhy: {void: 'no'}\n", 3, 7, "void"),
         ("title: T\n", "", 1, 1, "lacks the key title"),
         ("title: T", "title: 5", 2, 8, "must be text, not the number 5"),
         ("title: T", "title:", 2, 7, "is empty"),
