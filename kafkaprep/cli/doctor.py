@@ -17,7 +17,6 @@ import click
 from kafkaprep import __version__, paths
 from kafkaprep.errors import KafkaprepError
 
-NEEDED_DISK = 1_000_000_000
 NEEDED_MEMORY = 1_500_000_000
 _GB = 1_000_000_000
 
@@ -61,6 +60,8 @@ def _kafka() -> list[Finding]:
 
 
 def _folders() -> list[Finding]:
+    from kafkaprep.engine.cluster.local import NEEDED_DISK_BYTES
+
     findings: list[Finding] = []
     for directory in paths.directories():
         try:
@@ -72,13 +73,13 @@ def _folders() -> list[Finding]:
         except (KafkaprepError, OSError) as error:
             findings.append(Finding(directory.name, False, f"{directory.path}: {error}", f"Set {directory.variable}."))
             continue
-        enough = free >= NEEDED_DISK
+        enough = free >= NEEDED_DISK_BYTES
         findings.append(
             Finding(
                 directory.name,
                 enough,
                 f"{path} ({free / _GB:.1f} GB free; {directory.variable} moves it)",
-                "" if enough else f"Free {NEEDED_DISK / _GB:.0f} GB there, or set {directory.variable}.",
+                "" if enough else f"Free {NEEDED_DISK_BYTES / _GB:.1f} GB there, or set {directory.variable}.",
             )
         )
     return findings

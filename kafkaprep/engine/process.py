@@ -37,6 +37,7 @@ _SCRUBBED = (
     "JMX_PORT",
 )
 _START_TOLERANCE_S = 2.0
+_GUARDIAN_END_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -315,11 +316,9 @@ class Guardian:
         self._closing = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
+        if reap(self._process, _GUARDIAN_END_S) is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait()
             sweep_journal(self.journal)
         self._reader.join(5)
         self._socket.close()
@@ -353,6 +352,10 @@ class Guardian:
             orphans = list(self._children.values())
             self._children.clear()
         if not self._closing:
+            # The socket ends a moment before the process does, and the journal of a living guardian is left alone.
+            if reap(self._process, _GUARDIAN_END_S) is None:
+                self._process.kill()
+                self._process.wait()
             # Linux has killed them with their parent (PDEATHSIG); elsewhere the journal tells us whom to kill.
             sweep_journal(self.journal)
         for child in orphans:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from kafkaprep.errors import BrokerDidNotStart, ClusterError
 from kafkaprep.model.lab import Capability
 
 HOST_START_TIMEOUT_S = 20.0
+NEEDED_DISK_BYTES = 500_000_000
 _ANSWER_TIMEOUT_S = 90.0
 _LONGEST_SOCKET_PATH = 100  # macOS allows 104 bytes, Linux 108
 
@@ -90,6 +92,16 @@ class HostConnection:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._answers.close()
         self._socket.close()
+
+
+def _check_space(folder: Path) -> None:
+    """Refuse to start where the brokers would fill the disk. Raises ClusterError."""
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_DISK_BYTES:
+        raise ClusterError(
+            f"{folder} has {free / 1e6:.0f} MB free; the cluster needs {NEEDED_DISK_BYTES / 1e6:.0f} MB.",
+            "Free some, or set KAFKAPREP_STATE_DIR to a folder with more.",
+        )
 
 
 def running_host() -> dict[str, Any] | None:
@@ -180,6 +192,7 @@ class LocalCluster:
             found = self._installation or install.installation()
             if found is None:
                 raise ClusterError("Kafka is not installed.", "Run `kafkaprep cluster install`.")
+            _check_space(state_folder())
             progress("Starting 1 controller and 3 brokers")
             connection = start_host(found, keep=self._keep, stop=stop)
         self._connection = connection
