@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from kafkaprep.engine.audit.classes import classify
 from kafkaprep.engine.audit.from_history import Joined, ledger_of_run
 from kafkaprep.engine.audit.judge import judge
-from kafkaprep.errors import UsageError
+from kafkaprep.errors import KafkaprepError, UsageError
 from kafkaprep.model.history import EventName
 from kafkaprep.model.ledger import RowReader
 from kafkaprep.model.settings import Settings
@@ -25,6 +26,11 @@ PLAN = "plan.json"
 HISTORY = "history.jsonl"
 BOUNDS = "bounds.json"
 LOG_LEDGER = "log.ledger"
+_MOST_ACTORS = 1000
+_FIELDS: Mapping[EventName, Mapping[str, type | UnionType]] = {
+    EventName.FAULT: {"name": str, "target": str, "broker": int | None, "at_s": float | int, "observed": str},
+    EventName.VOID: {"fault": str, "reason": str},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +95,21 @@ def open_run(folder: Path) -> SavedRun:
         raise UsageError(f"{folder} holds no saved run.", f"A run's folder has a {PLAN} of format 1.")
     events, torn = _read_events(folder / HISTORY)
     bounds = _read_object(folder / BOUNDS) or {"partitions": {}, "committed_offsets": None}
+    producers, consumers, replication = (
+        _count(folder, plan, name) for name in ("producers", "consumers", "replication")
+    )
     try:
         ledger = ledger_of_run(
             plan,
-            Joined([_rows(folder / sends_ledger(index)) for index in range(int(plan["producers"]))]),
+            Joined([_rows(folder / sends_ledger(index)) for index in range(producers)]),
             _rows(folder / LOG_LEDGER),
-            Joined([_rows(folder / handled_ledger(index)) for index in range(int(plan["consumers"]))]),
+            Joined([_rows(folder / handled_ledger(index)) for index in range(consumers)]),
             bounds,
         )
         settings = Settings.from_dict(plan["settings"])
-        replication, promises = int(plan["replication"]), [str(promise) for promise in plan["promises"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{folder / PLAN} is damaged ({error}).") from error
+        promises = [str(promise) for promise in plan["promises"]]
+    except (AttributeError, KeyError, TypeError, ValueError, KafkaprepError) as error:
+        raise UsageError(f"The run in {folder} is damaged ({error}).") from error
     killed = {event["broker"] for event in events if event["event"] == EventName.FAULT and event["name"] == "kill"}
     brokers_lost = max(1, len(killed - {None}))
     verdict = judge(classify(ledger), promises, settings, replication=replication, brokers_lost=brokers_lost)
@@ -111,7 +120,16 @@ def open_run(folder: Path) -> SavedRun:
         void = {"fault": str(voids[0]["fault"]), "reason": str(voids[0]["reason"])}
     elif torn or not ended:
         void = {"fault": "the run itself", "reason": "it was cut off before its end"}
+    elif not bounds.get("partitions"):
+        void = {"fault": "the final read", "reason": "it left no bounds, so nobody knows how far it came"}
     return SavedRun(folder, plan, events, verdict, void, torn)
+
+
+def _count(folder: Path, plan: Mapping[str, Any], name: str) -> int:
+    count = plan.get(name)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST_ACTORS:
+        raise UsageError(f"The run in {folder} is damaged (its plan's {name} is {count!r}).")
+    return count
 
 
 def sends_ledger(producer: int) -> str:
@@ -148,7 +166,11 @@ def _read_events(path: Path) -> tuple[list[dict[str, Any]], bool]:
     for line in text.splitlines():
         try:
             event = json.loads(line)
-            events.append({**event, "event": EventName(event["event"])})
+            name = EventName(event["event"])
+            damaged = [field for field, kind in _FIELDS.get(name, {}).items() if not isinstance(event[field], kind)]
         except (ValueError, KeyError, TypeError):
             return events, True
+        if damaged:
+            return events, True
+        events.append({**event, "event": name})
     return events, False
