@@ -19,6 +19,8 @@ help:
 LAB := acks-zero
 lab: environment
 	@$(KAFKAPREP) lab $(LAB) $(ARGS)
+	@echo
+	@echo "Here, kafkaprep is $(KAFKAPREP); or write: make lab ARGS='--set producer.acks=all'"
 
 # Kafka is fetched before the tests start, so that no test's time limit includes a download.
 test: environment-dev
