@@ -71,6 +71,6 @@ class Cluster(Protocol):
         """Claim the cluster for one lab. Raises ClusterError if another lab has it."""
 
     def end_lab(self) -> None:
-        """Give it back; whatever is still paused or dead is mended."""
+        """Give it back at once; what is still paused or dead is mended before the next lab begins."""
 
     def close(self) -> None: ...

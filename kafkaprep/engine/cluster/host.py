@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import selectors
 import signal
 import socket
@@ -33,7 +34,7 @@ from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.cluster.java import Java
 from kafkaprep.engine.cluster.nodes import Nodes
 from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, started_at
-from kafkaprep.errors import BrokerDidNotStart, ClusterError
+from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped
 
 IDLE_S = 30 * 60.0
 ABANDONED_S = 15.0  # started by an app that never came
@@ -87,8 +88,10 @@ class Host:
                         with self._changed:
                             self._connections.add(connection.fileno())
                         threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-        self._nodes.kill_all()
+        self._nodes.end()
         self._guardian.close()
+        with self._changed:
+            self._changed.notify_all()
 
     def _idle_for_too_long(self) -> bool:
         with self._changed:
@@ -96,6 +99,7 @@ class Host:
             return not self._connections and time.monotonic() - self._idle_since > limit
 
     def _end(self) -> None:
+        """Let `serve` return. Called from signal handlers too, so it takes no lock."""
         self._ending = True
         with suppress(OSError):
             os.write(self._wake_write, b"x")
@@ -103,6 +107,8 @@ class Host:
     def _start_nodes(self) -> None:
         try:
             self._nodes.start(self._say)
+        except RunStopped:
+            self._failure = ClusterError("The cluster was taken down while it was starting.")
         except ClusterError as error:
             self._failure = error
         except Exception as error:  # whatever it is, whoever waits must hear of it
@@ -128,31 +134,45 @@ class Host:
         self._end()
 
     def _converse(self, connection: socket.socket) -> None:
+        """Read requests until the connection ends; a second thread answers them.
+
+        So the end is noticed at once, also while an answer is being worked on.
+        """
         number = connection.fileno()
-        try:
-            with connection, connection.makefile("rb") as requests:
-
-                def send(message: dict[str, object]) -> None:
-                    connection.sendall(json.dumps(message).encode() + b"\n")
-
-                for line in requests:
-                    send(self._answer(json.loads(line), number, send))
-        except (OSError, ValueError):
-            pass  # whoever was there is gone, or does not speak our language: the same end
-        finally:
+        requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        answering = threading.Thread(
+            target=self._answer_all, args=(requests, connection, number), name=f"answer {number}", daemon=True
+        )
+        answering.start()
+        with connection, connection.makefile("rb") as lines:
+            with suppress(OSError):
+                for line in lines:
+                    requests.put(line)
+            requests.put(None)
             self._left(number)
+            answering.join()  # until then nobody else may get this descriptor's number
+
+    def _answer_all(self, requests: queue.SimpleQueue[bytes | None], connection: socket.socket, number: int) -> None:
+        def send(message: dict[str, object]) -> None:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+        # Whoever was there may be gone, or not speak our language: the same end.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            while (line := requests.get()) is not None:
+                send(self._answer(json.loads(line), number, send))
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _left(self, number: int) -> None:
         with self._changed:
-            held = self._lab is not None and self._lab[0] == number
-        if held:
-            self._release_lab()
-        with self._changed:
             self._connections.discard(number)
             self._idle_since = time.monotonic()
-            last = not self._connections
-        if last and not self._keep:
-            self._end()
+            held = self._lab is not None and self._lab[0] == number
+            ending = not self._connections and not self._keep
+        if ending:
+            self._end()  # whatever is broken goes down with the rest
+        elif held:
+            self._release_lab()
 
     def _answer(
         self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]
@@ -163,6 +183,8 @@ class Host:
             return {"ok": False, "error": error.message, "way_out": error.way_out, "log_tail": list(error.log_tail)}
         except ClusterError as error:
             return {"ok": False, "error": error.message, "way_out": error.way_out, "log_tail": []}
+        except RunStopped:
+            return {"ok": False, "error": "The cluster is being taken down.", "way_out": "", "log_tail": []}
 
     def _do(
         self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]
@@ -194,7 +216,8 @@ class Host:
             case "mend":
                 return {"failures": self._nodes.mend()}
             case "end_lab":
-                return {"failures": self._release_lab()}
+                self._release_lab()
+                return None
             case "keep":
                 self._keep = True
                 return None
@@ -208,7 +231,7 @@ class Host:
         told = 0
         while True:
             with self._changed:
-                while not (self._ready or self._failure or len(self._progress) > told):
+                while not (self._ready or self._failure or self._ending or len(self._progress) > told):
                     self._changed.wait()
                 news, told = self._progress[told:], len(self._progress)
                 ready, failure = self._ready, self._failure
@@ -219,6 +242,8 @@ class Host:
                 raise failure
             if ready:
                 return
+            if self._ending:
+                raise RunStopped
 
     def _begin_lab(self, number: int, pid: int) -> None:
         with self._changed:
@@ -228,12 +253,21 @@ class Host:
                 raise ClusterError(f"Another lab (process {holder}) is using the cluster.", "Wait for it to end.")
             self._lab = (number, pid)
 
-    def _release_lab(self) -> list[str]:
+    def _release_lab(self) -> None:
+        """Give the cluster back at once; what is still broken is mended behind the scenes.
+
+        The next lab has to wait for that in `begin_lab`.
+        """
         with self._changed:
             self._lab = None
             self._mending = True
+        threading.Thread(target=self._mend, name="mend", daemon=True).start()
+
+    def _mend(self) -> None:
         try:
-            return self._nodes.mend()
+            with suppress(RunStopped):
+                for failure in self._nodes.mend():
+                    print(failure, file=sys.stderr, flush=True)  # to host.log
         finally:
             with self._changed:
                 self._mending = False
@@ -256,6 +290,7 @@ def _installation(record: dict[str, Any]) -> Installation:
 def main() -> int:
     spec_file = Path(sys.argv[1])
     spec = json.loads(spec_file.read_text())
+    spec_file.unlink(missing_ok=True)
     folder = spec_file.parent
     lock = FileLock(folder / "lock", timeout=0)
     try:
@@ -284,7 +319,6 @@ def main() -> int:
         finally:
             (folder / "host.json").unlink(missing_ok=True)
             address.unlink(missing_ok=True)
-            spec_file.unlink(missing_ok=True)
     return 0
 
 

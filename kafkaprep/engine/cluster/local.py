@@ -27,7 +27,7 @@ from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.process import Swept, ask_to_end, is_running, start_detached, started_at, sweep
 from kafkaprep.engine.terminal_text import log_tail
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
-from kafkaprep.errors import BrokerDidNotStart, ClusterError
+from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped
 from kafkaprep.model.lab import Capability
 
 HOST_START_TIMEOUT_S = 20.0
@@ -163,7 +163,13 @@ def start_host(installation: Installation, *, keep: bool, stop: threading.Event)
     try:
         found = wait_until(connected, HOST_START_TIMEOUT_S, stop, "The cluster host does not answer.")
     except WaitTimeout as error:
+        ask_to_end(pid, created, 5)
         raise BrokerDidNotStart(error.message, log_tail(log)) from error
+    except RunStopped:
+        ask_to_end(pid, created, 5)
+        raise
+    finally:
+        spec_file.unlink(missing_ok=True)  # the host has read it, or will never
     assert found is not None
     return found
 
@@ -242,15 +248,12 @@ class LocalCluster:
         self._ask("begin_lab", pid=os.getpid())
 
     def mend(self) -> None:
-        self._check_mended(self._ask("mend"))
+        failures = self._ask("mend")["failures"]
+        if failures:
+            raise ClusterError(str(failures[0]), "Run `kafkaprep cluster down`, then try again.")
 
     def end_lab(self) -> None:
-        self._check_mended(self._ask("end_lab"))
-
-    @staticmethod
-    def _check_mended(answer: dict[str, Any]) -> None:
-        if answer["failures"]:
-            raise ClusterError(str(answer["failures"][0]), "Run `kafkaprep cluster down`, then try again.")
+        self._ask("end_lab")
 
     def close(self) -> None:
         if self._connection is not None:

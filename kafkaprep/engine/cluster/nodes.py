@@ -29,7 +29,7 @@ from kafkaprep.engine.cluster.storage import bootstrap_for, lay_storage, random_
 from kafkaprep.engine.process import Child, Guardian
 from kafkaprep.engine.terminal_text import log_tail
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
-from kafkaprep.errors import BrokerDidNotStart, ClusterError
+from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped
 
 BROKERS = (1, 2, 3)
 START_TIMEOUT_S = 60.0
@@ -78,6 +78,7 @@ class Nodes:
         self._guardian = guardian
         self._nodes: dict[int, _Node] = {}
         self._stop = threading.Event()
+        self._spawning = threading.Lock()
 
     @property
     def client_ports(self) -> dict[int, int]:
@@ -95,7 +96,7 @@ class Nodes:
                 return
             except BrokerDidNotStart as error:
                 lost_port = any("Address already in use" in line for line in error.log_tail)
-                self.kill_all()
+                self._kill_all()
                 if not lost_port or attempt == _PORT_ATTEMPTS or self._stop.is_set():
                     raise
                 progress("A port was taken in between; trying others.")
@@ -131,17 +132,20 @@ class Nodes:
             progress(f"{node.name} listens")
 
     def _spawn(self, node: _Node) -> None:
-        node.listening = False
-        node.asked_to_die = False
-        node.note = ""
-        node.starts += 1
-        node.child = self._guardian.spawn(
-            node.name,
-            server_command(self._installation, self._nonce, node.folder / "server.properties", log4j2=self._log4j2),
-            cwd=node.folder,
-            stderr=node.log,
-            env=jvm_environment(),
-        )
+        with self._spawning:
+            if self._stop.is_set():
+                raise RunStopped
+            node.listening = False
+            node.asked_to_die = False
+            node.note = ""
+            node.starts += 1
+            node.child = self._guardian.spawn(
+                node.name,
+                server_command(self._installation, self._nonce, node.folder / "server.properties", log4j2=self._log4j2),
+                cwd=node.folder,
+                stderr=node.log,
+                env=jvm_environment(),
+            )
 
     def _await_listening(self, node: _Node) -> None:
         def ready() -> bool:
@@ -236,9 +240,13 @@ class Nodes:
                 failures.append(str(error))
         return failures
 
-    def kill_all(self) -> None:
-        """End every JVM at once; their data is disposable."""
-        self._stop.set()
+    def end(self) -> None:
+        """End every JVM at once, for good; their data is disposable."""
+        with self._spawning:  # so that no thread starts another one behind our back
+            self._stop.set()
+        self._kill_all()
+
+    def _kill_all(self) -> None:
         for node in self._nodes.values():
             node.asked_to_die = True
             if node.child is not None:
@@ -247,7 +255,6 @@ class Nodes:
         for node in self._nodes.values():
             if node.child is not None:
                 node.child.wait(_SIGNAL_TIMEOUT_S)
-        self._stop = threading.Event()
 
     def _await(self, condition: Callable[[], bool], message: str) -> None:
         try:
