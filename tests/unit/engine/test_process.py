@@ -86,7 +86,10 @@ def stranger() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-c", SLEEP, *arguments], start_new_session=True))
+        argv = [sys.executable, "-c", SLEEP, *arguments]
+        started.append(subprocess.Popen(argv, start_new_session=True))
+        # The command line can be read only a moment after exec() has closed the pipe that Popen waits on.
+        soon(lambda: psutil.Process(started[-1].pid).cmdline() == argv, "not started")
         return started[-1]
 
     yield start
@@ -106,6 +109,12 @@ def marked_folder(parent: Path, name: str, marker: str) -> Path:
 def ended(pid: int) -> bool:
     """Whether `pid`, which is no child of this process, has gone."""
     return not is_alive(pid)
+
+
+def stop(pid: int) -> None:
+    """SIGSTOP, and wait for it: of two pending signals the lower number is delivered first."""
+    os.kill(pid, signal.SIGSTOP)
+    soon(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "not stopped")
 
 
 # Life of a child
@@ -363,7 +372,6 @@ def test_a_sweep_kills_where_pid_start_time_and_marker_agree_and_nothing_else(
     younger = stranger(f"-Dkafkaprep.cluster={marker}")
     unmarked = stranger(f"-Dkafkaprep.cluster={uuid.uuid4().hex}")
     unlisted = stranger(f"-Dkafkaprep.cluster={marker}")
-    soon(lambda: all(started_at(each.pid) for each in (left, younger, unmarked)), "not started")
     ours = marked_folder(short_folder, "ours", marker)
     journal = write_journal(
         short_folder / "journals" / "one.json",
@@ -391,7 +399,7 @@ def test_a_sweep_kills_a_stopped_process_and_its_group(
 ) -> None:
     marker = uuid.uuid4().hex
     stopped = stranger(marker)
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop(stopped.pid)
     write_journal(short_folder / "one.json", marker, [(stopped.pid, started_at(stopped.pid))])
     assert sweep(short_folder).processes == 1
     assert ended(stopped.pid)
@@ -467,7 +475,7 @@ def test_a_process_that_ignores_sigterm_is_reported_as_living(
     stranger: Callable[..., subprocess.Popen[bytes]], short_folder: Path
 ) -> None:
     stopped = stranger()
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop(stopped.pid)
     assert process.ask_to_end(stopped.pid, started_at(stopped.pid), 0.2) is False
 
 
