@@ -252,7 +252,7 @@ def test_a_child_can_be_paused_and_goes_on(family: Family) -> None:
 def test_close_kills_everything_and_may_come_twice(families: Callable[..., Family], short_folder: Path) -> None:
     family = families()
     child, stopped = family.spawn(), family.spawn()
-    stopped.signal(signal.SIGSTOP)
+    stop(stopped.pid)
     guardian = family.guardian
     guardian.close()
     assert ended(child.pid) and ended(stopped.pid) and ended(guardian.pid)
@@ -325,7 +325,7 @@ def test_a_killed_guardian_takes_its_children_along_and_is_noticed(
     family = families(folders=[data], on_lost=lost.set)
     marked_folder(short_folder, "data", family.marker)
     child, stopped = family.spawn(), family.spawn()
-    stopped.signal(signal.SIGSTOP)
+    stop(stopped.pid)
     os.kill(family.guardian.pid, signal.SIGKILL)
     took_s = seconds_until(lambda: ended(child.pid) and ended(stopped.pid), "a child outlived the guardian")
     assert took_s < WITHIN_S
