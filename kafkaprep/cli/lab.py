@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,14 @@ from kafkaprep import paths
 from kafkaprep.catalog.labs import find_lab, load_labs
 from kafkaprep.catalog.settings import load_settings
 from kafkaprep.cli.stopping import stop_on_signals
+from kafkaprep.errors import UsageError
 from kafkaprep.model.lab import BrokenLab, Lab, LabIndex, Stage
 from kafkaprep.model.settings import Scope, Settings
 from kafkaprep.model.verdict import Outcome
+
+if TYPE_CHECKING:
+    from kafkaprep.engine.predict import Prediction
+    from kafkaprep.engine.saved_run import SavedRun
 
 NOT_EXPECTED, INCONCLUSIVE = 1, 3
 
@@ -32,6 +37,8 @@ Examples:
   kafkaprep lab
   kafkaprep lab acks-zero
   kafkaprep lab acks-zero --set producer.acks=all
+  kafkaprep lab acks-zero --compare producer.acks=all
+  kafkaprep lab acks-zero --predict lost=some
   kafkaprep lab acks-zero --solution --repeat 5 --json
   kafkaprep lab acks-zero --expect broken        for scripts and CI""",
 )
@@ -48,6 +55,20 @@ Examples:
 )
 @click.option("--messages", type=int, metavar="N", help="How many messages to send in all.")
 @click.option("--seed", type=int, metavar="N", help="Repeat what a run with this seed chose (which broker leads).")
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    metavar="SCOPE.NAME=VALUE",
+    help="Run it twice, the second time with this setting as well; both verdicts and the price. Repeatable.",
+)
+@click.option(
+    "--predict",
+    "predictions",
+    multiple=True,
+    metavar="WHAT=HOW_MANY",
+    help="Say before the run what it will show: lost=none|some|all|N, duplicated=…, outcome=kept|broken.",
+)
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run it N times in a row.")
 @click.option("--expect", type=click.Choice(["kept", "broken"]), help="Exit with 1 unless every run ends like this.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
@@ -60,6 +81,8 @@ def command(
     backend: str,
     messages: int | None,
     seed: int | None,
+    compared: tuple[str, ...],
+    predictions: tuple[str, ...],
     repeat: int,
     expect: str | None,
     as_json: bool,
@@ -76,21 +99,38 @@ def command(
         print_list(index, as_json)
         return 0
     lab = find_lab(index, lab_id)
+    changes = read_changes(assignments)
+    from kafkaprep.engine.plan import make_plan
+    from kafkaprep.engine.predict import parse_prediction
+    from kafkaprep.engine.prepare import check_clients
+
+    if compared and repeat > 1:
+        raise UsageError("--compare and --repeat do not go together.", "Compare first, then repeat either side.")
+    if compared and expect:
+        raise UsageError("--compare and --expect do not go together.", "Two runs have two outcomes.")
+    predicted = [parse_prediction(text) for text in predictions]
+    plans = [make_plan(lab, changes, solution=solution, messages=messages, seed=seed) for _ in range(repeat)]
+    if compared:
+        other = changes.merged(read_changes(compared))
+        plans.append(make_plan(lab, other, solution=solution, messages=messages, seed=plans[0].seed))
+    check_clients(plans[0])
+    check_clients(plans[-1])
+    with stop_on_signals() as stop:
+        runs = _run_all(lab, plans, stop, plain or as_json, quiet or as_json)
+    judged = [_judge(lab, folder, measured) for folder, measured in runs]
+    if compared:
+        return _report_comparison(lab, judged, as_json)
+    return _report(lab, judged, predicted, expect, as_json)
+
+
+def read_changes(assignments: Sequence[str]) -> Settings:
+    """`scope.name=value` texts as settings, each checked. Raises UsageError."""
     table = load_settings()
     changes: dict[Scope, dict[str, str]] = {}
     for assignment in assignments:
         scope, name, value = table.parse_assignment(assignment)
         changes.setdefault(scope, {})[name] = value
-    from kafkaprep.engine.plan import make_plan
-    from kafkaprep.engine.prepare import check_clients
-
-    def plan() -> Any:
-        return make_plan(lab, Settings(changes), solution=solution, messages=messages, seed=seed)
-
-    check_clients(plan())
-    with stop_on_signals() as stop:
-        folders = _run_all(lab, [plan() for _ in range(repeat)], stop, plain or as_json, quiet or as_json)
-    return _report(lab, folders, expect, as_json)
+    return Settings(changes)
 
 
 def _run_all(
@@ -132,42 +172,74 @@ def _run_all(
     return done
 
 
-def _report(lab: Lab, folders: Sequence[tuple[Path, dict[str, float]]], expect: str | None, as_json: bool) -> int:
-    from kafkaprep.cli.report import console, print_repeats, print_verdict
+def _judge(lab: Lab, folder: Path, measured: dict[str, float]) -> tuple[SavedRun, dict[str, Any]]:
+    """The judged run and its document, with the durations that only the command knows."""
     from kafkaprep.engine.proven import note_outcome
     from kafkaprep.engine.saved_run import open_run
 
-    documents: list[dict[str, Any]] = []
-    outcomes: list[Outcome] = []
+    started = time.monotonic()
+    saved = open_run(folder)
+    audit_s = time.monotonic() - started
+    note_outcome(folder.parent, lab.id, saved.outcome)
+    document = saved.document()
+    document["durations"] = {
+        "cluster_start_s": round(measured["cluster_start_s"], 3),
+        **document["durations"],
+        "audit_s": round(audit_s, 3),
+        "total_s": round(measured["total_s"] + audit_s, 3),
+    }
+    return saved, document
+
+
+def _report(
+    lab: Lab,
+    judged: Sequence[tuple[SavedRun, dict[str, Any]]],
+    predicted: Sequence[Prediction],
+    expect: str | None,
+    as_json: bool,
+) -> int:
+    from kafkaprep.cli.report import console, print_prediction, print_repeats, print_verdict
+
+    outcomes = [saved.outcome for saved, _ in judged]
     out = console()
-    for folder, measured in folders:
-        started = time.monotonic()
-        saved = open_run(folder)
-        audit_s = time.monotonic() - started
-        document = saved.document()
-        total_s = measured["total_s"] + audit_s
-        document["durations"] = {
-            "cluster_start_s": round(measured["cluster_start_s"], 3),
-            **document["durations"],
-            "audit_s": round(audit_s, 3),
-            "total_s": round(total_s, 3),
-        }
-        documents.append(document)
-        outcomes.append(saved.outcome)
-        note_outcome(folder.parent, lab.id, saved.outcome)
+    for saved, document in judged:
+        held = [prediction.check(saved) for prediction in predicted]
+        if held:
+            document["predictions"] = held
         if not as_json:
             print_verdict(out, lab, saved)
+            print_prediction(out, held)
     if as_json:
+        documents = [document for _, document in judged]
         agree = len(set(outcomes)) == 1 and all(document["void"] is None for document in documents)
-        answer = documents[0] if len(documents) == 1 else {"format": 1, "repeats": documents, "agree": agree}
-        json.dump(answer, sys.stdout)
-        sys.stdout.write("\n")
+        _print_json(documents[0] if len(documents) == 1 else {"format": 1, "repeats": documents, "agree": agree})
     elif len(outcomes) > 1:
-        print_repeats(out, outcomes, [document["durations"] for document in documents])
+        print_repeats(out, [saved for saved, _ in judged])
     if expect is not None and any(outcome != expect for outcome in outcomes):
         click.echo(f"Expected {expect}, got {', '.join(sorted(set(outcomes)))}.", err=True)
         return NOT_EXPECTED
     return INCONCLUSIVE if Outcome.INCONCLUSIVE in outcomes else 0
+
+
+def _report_comparison(lab: Lab, judged: Sequence[tuple[SavedRun, dict[str, Any]]], as_json: bool) -> int:
+    from kafkaprep.cli.report import console, print_comparison, print_verdict
+    from kafkaprep.engine.compare import difference
+
+    (a, document_a), (b, document_b) = judged
+    diff = difference(a, b)
+    if as_json:
+        _print_json({"format": 1, "a": document_a, "b": document_b, "diff": diff})
+    else:
+        out = console()
+        for saved in (a, b):
+            print_verdict(out, lab, saved, next_steps=False)
+        print_comparison(out, diff)
+    return INCONCLUSIVE if Outcome.INCONCLUSIVE in (a.outcome, b.outcome) else 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    json.dump(document, sys.stdout)
+    sys.stdout.write("\n")
 
 
 def print_list(index: LabIndex, as_json: bool) -> None:
@@ -188,8 +260,7 @@ def print_list(index: LabIndex, as_json: bool) -> None:
             if isinstance(lab, Lab)
         ]
         broken = [{"id": lab.id, "error": str(lab)} for lab in index.values() if isinstance(lab, BrokenLab)]
-        json.dump({"format": 1, "labs": rows, "broken": broken}, sys.stdout)
-        sys.stdout.write("\n")
+        _print_json({"format": 1, "labs": rows, "broken": broken})
         return
     for stage in Stage:
         labs = [lab for lab in index.values() if isinstance(lab, Lab) and lab.stage is stage]

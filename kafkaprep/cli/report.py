@@ -6,7 +6,7 @@ NO_COLOR is set, and its own markup is never interpreted in text that we did not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -74,8 +74,8 @@ def symbol(outcome: Outcome, out: Console) -> str:
     return (SYMBOLS if out.encoding.lower().startswith("utf") else _ASCII)[outcome]
 
 
-def print_verdict(out: Console, lab: Lab, saved: SavedRun) -> None:
-    """The whole verdict of one run."""
+def print_verdict(out: Console, lab: Lab, saved: SavedRun, next_steps: bool = True) -> None:
+    """The whole verdict of one run, with what to try next unless that is known already."""
     outcome = saved.outcome
     word = "VOID" if saved.void is not None else outcome.upper()
     line = Text(f"{symbol(outcome, out)} {word}", style=STYLES[outcome])
@@ -89,7 +89,7 @@ def print_verdict(out: Console, lab: Lab, saved: SavedRun) -> None:
         _print_promise(out, promise, saved.void is not None)
     out.print()
     _print_paragraph(out, "Why", sanitise(why(lab, saved)))
-    for command, what in next_commands(lab, saved):
+    for command, what in next_commands(lab, saved) if next_steps else []:
         _print_paragraph(out, "Next", f"{command}\n{what}")
     out.print(Text(f"Saved in {sanitise(str(saved.folder))}", style="dim"), soft_wrap=True)
 
@@ -184,9 +184,43 @@ def flags(settings: Settings) -> str:
     return "".join(f" --set {scope}.{name}={value}" for scope, name, value in settings)
 
 
-def print_repeats(out: Console, outcomes: list[Outcome], durations: list[Mapping[str, Any]]) -> None:
+def print_repeats(out: Console, runs: Sequence[SavedRun]) -> None:
     """One line for a repeated run: how often each outcome came."""
+    outcomes = [saved.outcome for saved in runs]
     counted = {outcome: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}
     text = ", ".join(f"{count} × {outcome}" for outcome, count in counted.items())
-    agree = "all agree" if len(counted) == 1 else "they do not agree"
-    out.print(f"{len(outcomes)} runs: {text}; {agree}.")
+    agree = len(counted) == 1 and all(saved.void is None for saved in runs)
+    out.print(f"{len(outcomes)} runs: {text}; {'all agree' if agree else 'they do not agree'}.")
+
+
+def print_prediction(out: Console, held: Sequence[Mapping[str, Any]]) -> None:
+    """Each prediction beside what happened."""
+    for each in held:
+        word = {True: "right", False: "not so", None: "not decided"}[each["right"]]
+        line = f"You predicted {each['name']}={each['predicted']}: {word}, it was {each['actual']}."
+        out.print(Text(line, "bold green" if each["right"] else "bold yellow"))
+
+
+def print_comparison(out: Console, diff: Mapping[str, Any]) -> None:
+    """Two runs side by side: settings, outcome, counts that differ, and the price."""
+    table = Table(box=None, padding=(0, 2, 0, 0), title="A and B, same seed and script", title_justify="left")
+    table.add_column("", justify="left")
+    table.add_column("A", justify="right")
+    table.add_column("B", justify="right")
+    for name, (a, b) in diff["settings"].items():
+        table.add_row(name, _cell(a), _cell(b))
+    table.add_row("outcome", *(Text(word, STYLES[Outcome(word)]) for word in diff["outcome"]))
+    for name, (a, b) in diff["counts"].items():
+        table.add_row(name.replace("_", " "), _cell(a), _cell(b))
+    for name, label in _PRICE.items():
+        a, b = diff["price"][name]
+        table.add_row(label, _cell(a), _cell(b))
+    out.print(table)
+    out.print(Text("The price is measured over the messages sent before the first fault.", style="dim"))
+
+
+_PRICE = {"p50_ms": "latency p50, ms", "p99_ms": "latency p99, ms", "per_s": "messages a second"}
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else sanitise(str(value))

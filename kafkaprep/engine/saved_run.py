@@ -18,7 +18,7 @@ from kafkaprep.engine.audit.from_history import Joined, ledger_of_run
 from kafkaprep.engine.audit.judge import judge
 from kafkaprep.errors import KafkaprepError, UsageError
 from kafkaprep.model.history import EventName
-from kafkaprep.model.ledger import RowReader
+from kafkaprep.model.ledger import Row, RowReader
 from kafkaprep.model.settings import Settings
 from kafkaprep.model.verdict import Outcome, Verdict
 
@@ -60,6 +60,11 @@ class SavedRun:
         """The last event called `name`, or an empty one."""
         found = list(self.of(name))
         return found[-1] if found else {}
+
+    def send_rows(self) -> Iterator[Row]:
+        """The rows of all send ledgers, one producer after the other."""
+        for index in range(int(self.plan["producers"])):
+            yield from _rows(self.folder / sends_ledger(index))
 
     @property
     def faults(self) -> list[dict[str, Any]]:
