@@ -109,7 +109,7 @@ _PRODUCE_FLEXIBLE = 9  # first version with tagged fields and compact strings
 
 
 class MalformedFrame(ValueError):
-    """The bytes are no Kafka frames: a length that is negative, absurd or too short for a head."""
+    """The bytes are no Kafka frame: a length that is negative, absurd or too short for a head."""
 
 
 class RequestHead(NamedTuple):
@@ -137,15 +137,16 @@ class Splitter(Generic[Head]):
     """Finds the frames of one direction of a connection, whatever the chunks it is shown.
 
     The `kept` last bytes of a chunk begin a head that is not complete: show them again before the next bytes.
-    `within` says whether the last piece was not the end of its frame.
+    `within` says whether the last piece was not the end of its frame. Once `malformed` is set, the stream is lost.
     """
 
-    __slots__ = ("_head", "_missing", "kept")
+    __slots__ = ("_head", "_missing", "kept", "malformed")
 
     def __init__(self, head: Callable[[bytearray, int, int], Head | None]) -> None:
-        self._head = head
+        self._head: Callable[[bytearray, int, int], Head | None] = head
         self._missing = 0
         self.kept = 0
+        self.malformed = ""
 
     @property
     def within(self) -> bool:
@@ -154,7 +155,7 @@ class Splitter(Generic[Head]):
     def split(self, buffer: bytearray, end: int) -> list[tuple[Head | None, int, int]]:
         """The pieces of `buffer[:end]` in order: head (None for a frame begun earlier), start, stop.
 
-        Only the last piece can lack the end of its frame. Raises MalformedFrame; the stream is then lost for good.
+        Only the last piece can lack the end of its frame. Nothing follows what is malformed.
         """
         pieces: list[tuple[Head | None, int, int]] = []
         at = 0
@@ -163,8 +164,12 @@ class Splitter(Generic[Head]):
             self._missing -= at
             if at:
                 pieces.append((None, 0, at))
-        while at < end:
-            head = self._head(buffer, at, end)
+        while at < end and not self.malformed:
+            try:
+                head = self._head(buffer, at, end)
+            except MalformedFrame as error:
+                self.malformed = str(error)
+                break
             if head is None:
                 break
             stop = at + head.size
@@ -173,7 +178,7 @@ class Splitter(Generic[Head]):
                 stop = end
             pieces.append((head, at, stop))
             at = stop
-        self.kept = end - at
+        self.kept = 0 if self.malformed else end - at
         return pieces
 
 

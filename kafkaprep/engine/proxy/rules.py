@@ -263,6 +263,11 @@ class RuleBook:
                 chosen = self._matched(rule_id, rule, chosen)
         return None if chosen is None else chosen.rule_id
 
+    def lost(self, rule_id: int) -> None:
+        """A frame that the rule held can no longer be delivered."""
+        if rule_id in self._counts:
+            self._counts[rule_id].dropped += 1
+
     @property
     def last_id(self) -> int:
         return self._last_id
