@@ -15,7 +15,7 @@ from pathlib import Path
 from kafkaprep.engine.cluster.base import NodeState, NodeStatus
 from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.cluster.java import jvm_environment
-from kafkaprep.engine.cluster.ports import PortBlock, is_listening
+from kafkaprep.engine.cluster.ports import PortBlock, is_listening, listens
 from kafkaprep.engine.cluster.properties import (
     CONTROLLER_ID,
     broker_properties,
@@ -152,7 +152,7 @@ class Nodes:
             child = node.child
             if child is None or not child.alive:
                 raise self._did_not_start(node)
-            return is_listening(node.port)
+            return is_listening(node.port) and listens(child.pid, node.port)
 
         try:
             wait_until(ready, START_TIMEOUT_S, self._stop, f"{node.name} did not listen within {START_TIMEOUT_S:g} s.")
