@@ -32,12 +32,14 @@ from filelock import FileLock, Timeout
 
 from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.cluster.java import Java
+from kafkaprep.engine.cluster.local import running_host
 from kafkaprep.engine.cluster.nodes import Nodes
-from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, started_at
+from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, is_running, started_at
 from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped
 
 IDLE_S = 30 * 60.0
-ABANDONED_S = 15.0  # started by an app that never came
+ABANDONED_S = 15.0  # started by an app that lives and does not come
+_TAKE_OVER_S = 15.0  # how long a host that is going down may take
 LOCK_HELD = 75  # exit code: another host has the lock (EX_TEMPFAIL)
 
 
@@ -55,11 +57,13 @@ class Host:
         self._changed = threading.Condition()
         self._connections: set[int] = set()
         self._idle_since = time.monotonic()
+        self._app: dict[str, Any] | None = spec["app"]  # who started us, until the first connection
         self._lab: tuple[int, int] | None = None  # connection, pid of the app
         self._mending = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._ending = False
+        self._address = Path(spec["socket"])
         self._data = folder / f"cluster-{self._nonce}"
         self._data.mkdir(mode=0o700)
         (self._data / MARKER_FILE).write_text(self._nonce)
@@ -67,7 +71,7 @@ class Host:
             self._nonce,
             Path(spec["journals"]) / f"{self._nonce}.json",
             log=folder / "guardian.log",
-            folders=[self._data],
+            folders=[self._data, *([] if self._address.parent == folder else [self._address.parent])],
             on_exit=self._child_ended,
             on_lost=self._guardian_lost,
         )
@@ -81,20 +85,33 @@ class Host:
             selector.register(listener, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
             while not self._ending and not self._idle_for_too_long():
-                for key, _ in selector.select(timeout=5):
+                for key, _ in selector.select(timeout=0.5 if self._app else 5):
                     if key.fileobj is listener:
-                        connection, _ = listener.accept()
-                        connection.setblocking(True)
-                        with self._changed:
-                            self._connections.add(connection.fileno())
-                        threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+                        self._welcome(listener)
+        # First of all, so that nobody attaches to a cluster that is going down.
+        (self._folder / "host.json").unlink(missing_ok=True)
+        listener.close()
+        self._address.unlink(missing_ok=True)
         self._nodes.end()
         self._guardian.close()
         with self._changed:
             self._changed.notify_all()
 
+    def _welcome(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.setblocking(True)
+        with self._changed:
+            if self._ending:
+                connection.close()
+                return
+            self._app = None
+            self._connections.add(connection.fileno())
+        threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
     def _idle_for_too_long(self) -> bool:
         with self._changed:
+            if self._app and not is_running(int(self._app["pid"]), float(self._app["created"])):
+                return True
             limit = IDLE_S if self._keep else ABANDONED_S
             return not self._connections and time.monotonic() - self._idle_since > limit
 
@@ -169,15 +186,17 @@ class Host:
             self._idle_since = time.monotonic()
             held = self._lab is not None and self._lab[0] == number
             ending = not self._connections and not self._keep
-        if ending:
-            self._end()  # whatever is broken goes down with the rest
-        elif held:
+            if ending:
+                self._end()  # whatever is broken goes down with the rest
+        if held and not ending:
             self._release_lab()
 
     def _answer(
         self, request: dict[str, Any], number: int, send: Callable[[dict[str, object]], None]
     ) -> dict[str, Any]:
         try:
+            if self._ending:
+                raise self._failure or RunStopped()
             return {"ok": True, **(self._do(request, number, send) or {})}
         except BrokerDidNotStart as error:
             return {"ok": False, "error": error.message, "way_out": error.way_out, "log_tail": list(error.log_tail)}
@@ -287,18 +306,32 @@ def _installation(record: dict[str, Any]) -> Installation:
     )
 
 
+def _take_over(lock: FileLock) -> bool:
+    """Take the lock of the state folder; False if another host serves there. One that is going down is waited for."""
+    deadline = time.monotonic() + _TAKE_OVER_S
+    while True:
+        try:
+            lock.acquire(timeout=0.1)
+            return True
+        except Timeout:
+            if running_host() is not None or time.monotonic() > deadline:
+                return False
+
+
 def main() -> int:
     spec_file = Path(sys.argv[1])
     spec = json.loads(spec_file.read_text())
     spec_file.unlink(missing_ok=True)
     folder = spec_file.parent
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
+    lock = FileLock(folder / "lock")
+    if not _take_over(lock):
         return LOCK_HELD
+    for left_behind in folder.glob("*.sock"):
+        left_behind.unlink(missing_ok=True)
     address = Path(spec["socket"])
-    address.unlink(missing_ok=True)
+    if address.parent != folder:
+        address.parent.mkdir(mode=0o700)
+        (address.parent / MARKER_FILE).write_text(spec["nonce"])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(address))
         address.chmod(0o600)

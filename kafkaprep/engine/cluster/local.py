@@ -23,6 +23,7 @@ from typing import Any
 from kafkaprep import paths
 from kafkaprep.engine.cluster import install
 from kafkaprep.engine.cluster.base import NodeState, NodeStatus, Progress
+from kafkaprep.engine.cluster.inspect import Inspector
 from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.process import Swept, ask_to_end, is_running, start_detached, started_at, sweep
 from kafkaprep.engine.terminal_text import log_tail
@@ -124,11 +125,23 @@ def connect() -> HostConnection | None:
         return None
 
 
+def _attach() -> HostConnection | None:
+    """A connection to a host that answers: one that is going down may still accept it."""
+    connection = connect()
+    if connection is not None:
+        try:
+            connection.ask("status")
+        except ClusterError:
+            connection.close()
+            return None
+    return connection
+
+
 def _socket_path(folder: Path, nonce: str) -> Path:
     path = folder / f"{nonce}.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="kafkaprep-")) / "host.sock"
+    return Path(tempfile.gettempdir()) / f"kafkaprep-{nonce}" / "host.sock"
 
 
 def start_host(installation: Installation, *, keep: bool, stop: threading.Event) -> HostConnection:
@@ -142,6 +155,7 @@ def start_host(installation: Installation, *, keep: bool, stop: threading.Event)
     spec = {
         "nonce": nonce,
         "keep": keep,
+        "app": {"pid": os.getpid(), "created": started_at(os.getpid())},
         "socket": str(_socket_path(folder, nonce)),
         "journals": str(journals_folder()),
         "installation": asdict(installation),
@@ -178,6 +192,8 @@ class LocalCluster:
     """`Cluster` over the cluster host. See base.Cluster for what each method promises."""
 
     backend = "local"
+    view = ""
+    client_config = None
     capabilities = frozenset({Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS})
 
     def __init__(self, installation: Installation | None = None, *, keep: bool = False) -> None:
@@ -190,7 +206,7 @@ class LocalCluster:
         self.brokers: tuple[int, ...] = ()
 
     def start(self, progress: Progress, stop: threading.Event) -> None:
-        connection = connect()
+        connection = _attach()
         if connection is None:
             swept = sweep_leftovers()
             if swept.processes:
@@ -224,6 +240,9 @@ class LocalCluster:
         self.brokers = tuple(sorted(ports))
         self.bootstrap = ",".join(f"127.0.0.1:{ports[broker]}" for broker in self.brokers)
         self.direct_bootstrap = self.bootstrap
+
+    def inspector(self, stop: threading.Event) -> Inspector:
+        return Inspector(self.direct_bootstrap, stop)
 
     def status(self) -> tuple[NodeStatus, ...]:
         return tuple(NodeStatus(**{**node, "state": NodeState(node["state"])}) for node in self._ask("status")["nodes"])
