@@ -1,8 +1,8 @@
 """The proxy of all brokers, on one thread: listens, obeys commands, stops.
 
 Every public method may be called from any thread; a rule is in force when `add_rule` returns. Only 127.0.0.1 is
-listened on. A port is bound when the server is made and given back by `stop`, so it can be advertised before anything
-listens behind it.
+listened on. The ports are taken when the server is made and given back by `stop`, so they can be advertised before the
+brokers behind them start.
 """
 
 from __future__ import annotations
@@ -250,6 +250,7 @@ class _Door:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((HOST, port))
+            self._socket.listen(_BACKLOG)
         except OSError:
             self._socket.close()
             raise
@@ -257,7 +258,6 @@ class _Door:
         self.port = int(self._socket.getsockname()[1])
 
     def open(self) -> None:
-        self._socket.listen(_BACKLOG)
         self._hub.reactor.selector.register(self._socket, READ, self)
 
     def ready(self, mask: int) -> None:
@@ -267,7 +267,7 @@ class _Door:
             return
         except OSError:
             self._hub.reactor.selector.unregister(self._socket)
-            self._hub.reactor.after(_ACCEPT_PAUSE_S, self._reopen)
+            self._hub.reactor.after(_ACCEPT_PAUSE_S, self.open)
             return
         rule_id = self._hub.book.refuses(self._broker, None)
         if rule_id is not None:
@@ -279,9 +279,6 @@ class _Door:
             Connection(self._hub, self._broker, client, self._upstream_port)
         except OSError:  # no file descriptor is left, or the client has gone
             close_socket(client, reset=True)
-
-    def _reopen(self) -> None:
-        self._hub.reactor.selector.register(self._socket, READ, self)
 
     def close(self) -> None:
         self._socket.close()

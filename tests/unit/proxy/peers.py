@@ -11,7 +11,6 @@ from contextlib import suppress
 from kafkaprep.engine.proxy.frames import API_KEYS
 
 LONG_S = 5.0
-PRODUCE_VERSION = 9
 
 
 def request(
@@ -25,10 +24,8 @@ def request(
 
 def produce(correlation: int, body: bytes = b"", *, acks: int = -1, client: str = "app", version: int = 9) -> bytes:
     """A Produce frame of any version, without a transactional id."""
-    if version >= 9:
-        start = b"\x00\x00"  # no tagged fields, null compact string
-    else:
-        start = b"\xff\xff" if version >= 3 else b""
+    # From 9 on: no tagged fields, null as a compact string. From 3 on: null as a string.
+    start = b"\x00\x00" if version >= 9 else b"\xff\xff" if version >= 3 else b""
     return request(correlation, start + struct.pack(">h", acks) + body, api="Produce", client=client, version=version)
 
 
@@ -37,11 +34,21 @@ def response(correlation: int, body: bytes = b"ok") -> bytes:
 
 
 def frames_of(connection: socket.socket) -> Iterator[bytes]:
-    """The payloads that arrive, until the connection ends however it ends."""
-    with suppress(OSError), connection.makefile("rb") as stream:
-        while len(length := stream.read(4)) == 4:
-            payload = stream.read(struct.unpack(">i", length)[0])
-            yield payload
+    """The payloads that arrive, until the connection ends however it ends. Reads nothing beyond a frame."""
+    with suppress(OSError, EOFError):
+        while True:
+            (length,) = struct.unpack(">i", _exactly(connection, 4))
+            yield _exactly(connection, length)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        chunk = connection.recv(count - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return bytes(data)
 
 
 class Broker:
