@@ -1,4 +1,4 @@
-"""`kafkaprep audit PATH`: judge a saved run's folder, or a ledger document (.json, or .jsonl with one per line)."""
+"""`kafkaprep audit PATH`: judge a saved run or a ledger document."""
 
 from __future__ import annotations
 

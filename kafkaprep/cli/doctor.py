@@ -1,4 +1,4 @@
-"""`kafkaprep doctor`: what kafkaprep needs, what this machine has, and the way out for each gap."""
+"""`kafkaprep doctor`: what is needed, what is there, the way out for each gap."""
 
 from __future__ import annotations
 

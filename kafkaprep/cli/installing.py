@@ -1,4 +1,4 @@
-"""Has Kafka ready: says the size first, shows a progress bar on a terminal, plain lines elsewhere."""
+"""Has Kafka ready: says the size first, then shows how far it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kafkaprep lab`: the labs by stage; `kafkaprep lab ID`: one experiment on a real cluster, and its verdict."""
+"""`kafkaprep lab`: lists the labs; with an id, runs one and reports its verdict."""
 
 from __future__ import annotations
 

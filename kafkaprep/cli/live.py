@@ -1,4 +1,4 @@
-"""A run as it happens: steps, counts and faults as they take hold, for a terminal or as plain lines."""
+"""A run as it happens, for a terminal or as plain lines."""
 
 from __future__ import annotations
 

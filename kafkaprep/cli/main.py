@@ -1,4 +1,4 @@
-"""The `kafkaprep` command: joins the commands, turns every error into one sentence and an exit code.
+"""The `kafkaprep` command: joins the commands, turns errors into exit codes.
 
 Exit codes: 0 done and conclusive; 1 `--expect` not met, or a check found a fault; 2 usage; 3 inconclusive; 4 no
 cluster could be had; 130 interrupted. A command's module is imported only when the command is used.

@@ -1,4 +1,4 @@
-"""`kafkaprep prove`: every lab both ways, as often as you like; a table of what agreed."""
+"""`kafkaprep prove`: every lab both ways, as often as you like."""
 
 from __future__ import annotations
 

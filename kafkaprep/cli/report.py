@@ -1,4 +1,4 @@
-"""A verdict for people: what was promised, what the three ledgers say, why, and what to try next.
+"""A verdict for people: promises, the three ledgers, why, what to try next.
 
 Meaning is in words and symbols; colour only repeats it. Rich drops colour where the terminal cannot show it or
 NO_COLOR is set, and its own markup is never interpreted in text that we did not write.

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP become one event that every wait watches; a second one leaves at once."""
+"""Ctrl-C, SIGTERM and SIGHUP become one event that every wait watches."""
 
 from __future__ import annotations
 

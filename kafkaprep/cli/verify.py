@@ -1,4 +1,4 @@
-"""`kafkaprep verify [DIR]`: read every lab and the settings table without a broker; file:line:column each."""
+"""`kafkaprep verify [DIR]`: read labs and settings without a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs of one lab with the same seed and script, side by side: what changed, what it saved and what it cost."""
+"""Two runs of one lab side by side: what changed and what it cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells why a run ended as it did: the lab's paragraph, filled with this run's own numbers."""
+"""Tells why a run ended as it did, in this run's own numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a lab and the learner's choices to a run plan: everything fixed before anything starts."""
+"""From a lab and the learner's choices to a plan: all fixed before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prediction made before the run, held against what happened: `lost=some`, `missing=100`, `outcome=broken`."""
+"""A prediction made before the run, held against what happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks before anything starts: can this cluster run this lab, and will the client accept these settings?"""
+"""Checks before anything starts: cluster, capabilities, client settings."""
 
 from __future__ import annotations
 

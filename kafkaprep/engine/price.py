@@ -1,4 +1,4 @@
-"""What safety costs: latency and throughput of the messages sent before the first fault.
+"""What safety costs: latency and throughput before the first fault.
 
 Later messages waited for brokers to come back, so they would measure the fault and not the settings.
 """

@@ -1,4 +1,4 @@
-"""Proves labs: `start` must break the promise and `solution` keep it, every time, on a real cluster."""
+"""Proves labs: `start` must break the promise, `solution` keep it, every time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the saved runs have shown: for each lab, which outcomes were seen on this machine."""
+"""What the saved runs have shown: which outcomes each lab had here."""
 
 from __future__ import annotations
 

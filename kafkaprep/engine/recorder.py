@@ -1,4 +1,4 @@
-"""Saves a run as it happens: plan.json, history.jsonl and what comes beside them, in one folder.
+"""Saves a run as it happens, and tells the listener.
 
 The history is written line by line, so that a run that dies can still be judged; the listener sees the same events.
 """

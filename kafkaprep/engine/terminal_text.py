@@ -1,4 +1,4 @@
-"""Makes text that we did not write safe to show: escapes, bidi marks and control bytes become visible.
+"""Makes text that we did not write safe to show.
 
 Broker logs, keys, error strings, file names and YAML values pass here before any terminal or report sees them.
 """

@@ -1,4 +1,4 @@
-"""What a run proved: outcomes, promises, severities, and the verdict that holds them."""
+"""What a run proved: outcomes, promises, severities and the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guardian process: starts children, and kills them all when its owner is gone.
+"""The guardian process: starts children, kills them when its owner is gone.
 
 Run as `python -m kafkaprep.engine.cluster.guardian MARKER JOURNAL FD [FOLDER…]` by engine.process.Guardian, whose
 socket is descriptor FD. It has one thread, which is what makes dying with it (PR_SET_PDEATHSIG) safe.

@@ -1,4 +1,4 @@
-"""The cluster host: one detached process that keeps the local cluster for whoever attaches.
+"""The cluster host: a detached process that keeps the local cluster.
 
 Run as `python -m kafkaprep.engine.cluster.host SPEC.json` by `local`. It holds the lock of the state folder for its
 life, owns the guardian of the JVMs, and answers JSON lines on a Unix socket. Its rules:

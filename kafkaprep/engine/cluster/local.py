@@ -1,4 +1,4 @@
-"""The default backend: real Apache Kafka brokers on this machine, under the cluster host.
+"""The default backend: real Kafka on this machine, under the cluster host.
 
 Attaches to a running host or starts one. The connection is the claim: when it ends, the host lifts our faults, and a
 host that we started goes down with us unless it was told to stay.
@@ -193,7 +193,7 @@ class LocalCluster:
 
     backend = "local"
     view = ""
-    client_config = None
+    client_config: Path | None = None
     capabilities = frozenset({Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS})
 
     def __init__(self, installation: Installation | None = None, *, keep: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""`await: CONDITION`: nothing is done, something must be seen. One small class per condition."""
+"""`await: CONDITION`: nothing is done, something must be seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`outwait: WHAT`: let something that nobody can observe from outside run out, by its own clock.
+"""`outwait: WHAT`: let what nobody can observe run out, by its own clock.
 
 `parked_fetch`: a paused follower has a Fetch parked at the leader; the first append after the pause would complete it,
 and the bytes would wait in the follower's socket to be appended after SIGCONT. It ends after replica.fetch.wait.max.ms.

@@ -1,4 +1,4 @@
-"""`pause: TARGET` and `resume: TARGET`: SIGSTOP freezes a process with its connections open; SIGCONT lets it go on."""
+"""`pause: TARGET` and `resume: TARGET`: SIGSTOP and SIGCONT."""
 
 from __future__ import annotations
 

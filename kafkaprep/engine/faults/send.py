@@ -1,4 +1,4 @@
-"""`send: N` and `send: rest`: the producers call produce() for the next planned messages."""
+"""`send: N` and `send: rest`: produce the next planned messages."""
 
 from __future__ import annotations
 
