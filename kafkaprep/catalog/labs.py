@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kafkaprep.catalog import schema, strict_yaml
 from kafkaprep.catalog.settings import SettingsTable, load_settings
 from kafkaprep.catalog.strict_yaml import ListNode, MapNode, Node, shown
 from kafkaprep.errors import ContentError, UsageError
-from kafkaprep.model import script
+from kafkaprep.model import backends, script
 from kafkaprep.model.lab import (
     WHY_NUMBERS,
     BrokenLab,
@@ -40,7 +40,7 @@ _REQUIRED = (
     *("format_version", "title", "stage", "kind", "goal", "start", "script"),
     *("promises", "predict", "hints", "debrief", "sources"),
 )
-_OPTIONAL = ("needs", "cluster", "traffic", "solution", "exhibit", "knobs", "questions", "why")
+_OPTIONAL = ("needs", "cluster", "traffic", "solution", "exhibit", "knobs", "questions", "why", "mock")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -156,6 +156,7 @@ class _Reader:
             file=self._file,
             exhibit=self._exhibit(entries.get("exhibit"), kind, root),
             why=_why(entries["why"]) if "why" in entries else {},
+            mock=self._mock(entries, needs, steps, start) if "mock" in entries else "",
         )
 
     def _solution(self, node: Node | None, kind: Kind, start: Settings, root: Node) -> Settings:
@@ -185,6 +186,21 @@ class _Reader:
         if outcome is Outcome.INCONCLUSIVE:
             raise schema.error_at(entries["outcome"].place, "outcome must be kept or broken.", "Nothing else is proof.")
         return ExhibitCase(self._settings(node, "An exhibit", also="outcome"), outcome)
+
+    def _mock(
+        self, entries: Mapping[str, Node], needs: frozenset[Capability], steps: Iterable[Step], start: Settings
+    ) -> str:
+        """What a run on the mock cluster shows. A lab that the mock would answer falsely may not say it."""
+        place = entries["mock"].place
+        solution = self._settings(entries["solution"], "solution") if "solution" in entries else Settings()
+        reasons = backends.missing(needs, {Capability.KILL}, backends.MOCK_LACKS)
+        for step in steps:
+            if reason := backends.mock_refuses_step(step.verb, step.argument):
+                raise schema.error_at(step.place, f"The mock cluster cannot show this: {reason}.", "Remove key mock.")
+        reasons += backends.mock_refuses_settings(start.merged(solution))
+        if reasons:
+            raise schema.error_at(place, f"The mock cluster cannot show this lab ({reasons[0]}).", "Remove key mock.")
+        return schema.text(entries["mock"], "mock")
 
     def _settings(self, node: Node, what: str, *, also: str = "") -> Settings:
         scopes = schema.fields(node, what, required=[], optional=[*Scope, *([also] if also else [])])

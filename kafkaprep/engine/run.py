@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kafkaprep import __version__, paths
 from kafkaprep.engine.cluster.base import Cluster
-from kafkaprep.engine.cluster.inspect import Inspector, PartitionState
+from kafkaprep.engine.cluster.inspect import PartitionState
 from kafkaprep.engine.faults.base import LiveRun
 from kafkaprep.engine.faults.script import Script
 from kafkaprep.engine.plan import assignment, save_plan
@@ -135,7 +135,7 @@ class _Run:
         self._folder = folder
         self._stop = stop
         self._clock = _Clock()
-        self._inspector = Inspector(cluster.direct_bootstrap, stop)
+        self._inspector = cluster.inspector(stop)
         self._void = False
 
     def play(self, began: datetime) -> None:
@@ -200,6 +200,7 @@ class _Run:
     def _clients(self) -> tuple[list[ProducerActor], list[ConsumerActor], ReaderActor]:
         plan, t0 = self._plan, self._recorder.t0
         bootstrap = self._cluster.bootstrap
+        client_config = str(self._cluster.client_config or "")
 
         application = dict(plan.settings[Scope.APPLICATION])
         producers = [
@@ -212,6 +213,7 @@ class _Run:
                     actor=index,
                     t0=t0,
                     ledger=str(self._folder / sends_ledger(index)),
+                    client_config=client_config,
                     messages=plan.messages,
                     keys=plan.keys,
                     message_bytes=plan.message_bytes,
@@ -234,6 +236,7 @@ class _Run:
                     actor=index,
                     t0=t0,
                     ledger=str(self._folder / handled_ledger(index)),
+                    client_config=client_config,
                     group=plan.group,
                     # A fresh group reads from the start, unless the lab says otherwise: the topic is fresh as well.
                     settings={"auto.offset.reset": "earliest", **plan.settings[Scope.CONSUMER]},
@@ -252,6 +255,7 @@ class _Run:
                 actor=0,
                 t0=t0,
                 ledger=str(self._folder / LOG_LEDGER),
+                client_config=client_config,
                 bounds=str(self._folder / BOUNDS),
                 transactional="transactional.id" in plan.settings[Scope.PRODUCER],
             ),
@@ -261,7 +265,7 @@ class _Run:
 
     def _prepare_topic(self) -> tuple[PartitionState, ...]:
         self._inspector.await_brokers(self._cluster.brokers, BROKERS_READY_S)
-        self._inspector.ensure_offsets_topic(self._cluster.brokers)
+        self._inspector.place_group(self._plan.group, self._cluster.brokers)
         return self._inspector.create_topic(
             self._plan.topic, assignment(self._plan, self._cluster.brokers), self._plan.settings[Scope.TOPIC]
         )
@@ -277,6 +281,7 @@ class _Run:
                 "backend": self._cluster.backend,
                 "version": self._cluster.version,
                 "brokers": len(self._cluster.brokers),
+                **({"view": self._cluster.view} if self._cluster.view else {}),
             },
             client={
                 "name": "librdkafka",

@@ -142,6 +142,7 @@ class Lab:
     file: str
     exhibit: tuple[ExhibitCase, ...] = ()  # for Kind.EXHIBIT
     why: Mapping[Outcome, str] = field(default_factory=dict)  # one paragraph each, with WHY_NUMBERS in braces
+    mock: str = ""  # what a run on the mock cluster shows; empty: it would prove nothing there
 
     def settings(self, changes: Settings, *, solution: bool) -> Settings:
         """The settings of one run: `start`, or `start` with `solution` over it, then the learner's changes."""

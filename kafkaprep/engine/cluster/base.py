@@ -9,9 +9,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from kafkaprep.model.lab import Capability
+
+if TYPE_CHECKING:
+    from kafkaprep.engine.cluster.inspect import Inspector
 
 Progress = Callable[[str], None]
 
@@ -25,7 +29,7 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """One process of the cluster. `note` explains a death that no one asked for."""
+    """One process of the cluster. `note` explains a death that no one asked for, `death` what a kill has done."""
 
     id: int
     role: str  # controller | broker
@@ -33,6 +37,7 @@ class NodeStatus:
     pid: int | None
     port: int
     note: str = ""
+    death: str = "the process is gone"
 
 
 class Cluster(Protocol):
@@ -43,10 +48,16 @@ class Cluster(Protocol):
 
     backend: str
     version: str
+    view: str  # what a run on it shows less than a real cluster; empty for one that is real
     capabilities: frozenset[Capability]
     bootstrap: str
     direct_bootstrap: str  # past any proxy: for the final reader and for observation
     brokers: tuple[int, ...]
+    client_config: Path | None  # a .properties file that every client reads: how to log in
+
+    def inspector(self, stop: threading.Event) -> Inspector:
+        """A new inspector of this cluster, once it has started."""
+        ...
 
     def start(self, progress: Progress, stop: threading.Event) -> None:
         """Attach, starting what is needed; returns when every broker answers. Raises ClusterError."""

@@ -1,4 +1,4 @@
-"""What Kafka says of itself: brokers, leaders, ISR, topics; and the few admin acts a run needs.
+"""What Kafka says of itself, and the few admin acts a run needs.
 
 Every call has a short timeout of its own, because a paused broker answers nothing and any broker may be asked.
 """
@@ -40,9 +40,17 @@ class PartitionState:
 class Inspector:
     """An admin client with patience: calls that fail for a passing reason are asked again until a deadline."""
 
-    def __init__(self, bootstrap: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        stop: threading.Event,
+        properties: Mapping[str, str] | None = None,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
         self._bootstrap = bootstrap
         self._stop = stop
+        self._properties = dict(properties or {})
+        self._call_timeout_s = call_timeout_s
         self._client: AdminClient | None = None
         self._last_error = ""
 
@@ -54,10 +62,11 @@ class Inspector:
 
             self._client = AdminClient(
                 {
+                    "broker.address.family": "v4",
+                    **self._properties,
                     "bootstrap.servers": self._bootstrap,
                     "client.id": "kafkaprep-inspector",
-                    "broker.address.family": "v4",
-                    "socket.timeout.ms": 1500,
+                    "socket.timeout.ms": round(self._call_timeout_s * 1000),
                     "reconnect.backoff.ms": 20,
                     "reconnect.backoff.max.ms": 200,
                     "log_level": 0,
@@ -67,7 +76,7 @@ class Inspector:
 
     def brokers(self) -> set[int]:
         """The ids of the brokers that are registered and not fenced; empty if nobody answers."""
-        return self._try(lambda: set(self.client.list_topics(timeout=CALL_TIMEOUT_S).brokers)) or set()
+        return self._try(lambda: set(self.client.list_topics(timeout=self._call_timeout_s).brokers)) or set()
 
     def await_brokers(self, wanted: Sequence[int], timeout_s: float) -> None:
         """Wait until every broker of `wanted` is registered. Raises ClusterError."""
@@ -85,7 +94,7 @@ class Inspector:
         """
 
         def ask() -> tuple[PartitionState, ...]:
-            described = self.client.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
+            described = self.client.list_topics(topic, timeout=self._call_timeout_s).topics[topic]
             return tuple(
                 PartitionState(
                     partition=int(info.id),
@@ -155,6 +164,10 @@ class Inspector:
             {"cleanup.policy": "compact", "compression.type": "producer"},
         )
 
+    def place_group(self, group: str, brokers: Sequence[int]) -> None:
+        """Have the last broker coordinate `group`; here it coordinates every group."""
+        self.ensure_offsets_topic(brokers)
+
     def settle_offsets_topic(self, brokers: Sequence[int]) -> None:
         """Bring the group coordinator back to where `ensure_offsets_topic` put it."""
         states = self.partitions(OFFSETS_TOPIC)
@@ -174,9 +187,11 @@ class Inspector:
 
         def ask() -> dict[int, int]:
             asked = self.client.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=CALL_TIMEOUT_S
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._call_timeout_s
             )
-            return {key.partition: int(future.result(CALL_TIMEOUT_S + 0.5).offset) for key, future in asked.items()}
+            return {
+                key.partition: int(future.result(self._call_timeout_s + 0.5).offset) for key, future in asked.items()
+            }
 
         ends: dict[int, int] = {}
 
@@ -189,10 +204,18 @@ class Inspector:
 
     def delete_topic(self, name: str) -> None:
         """Ask for the deletion of `name`, ours by its prefix; one that fails is left to the cluster's end."""
-        self._try(lambda: self.client.delete_topics([name], request_timeout=CALL_TIMEOUT_S)[name].result(2))
+        self._try(
+            lambda: self.client.delete_topics([name], request_timeout=self._call_timeout_s)[name].result(
+                self._call_timeout_s + 0.5
+            )
+        )
 
     def delete_group(self, group: str) -> None:
-        self._try(lambda: self.client.delete_consumer_groups([group], request_timeout=CALL_TIMEOUT_S)[group].result(2))
+        self._try(
+            lambda: self.client.delete_consumer_groups([group], request_timeout=self._call_timeout_s)[group].result(
+                self._call_timeout_s + 0.5
+            )
+        )
 
     def elect_preferred(self, topic: str, partitions: Sequence[int]) -> None:
         """Ask for the preferred leaders of `topic`; a partition that has its own already is no error."""
@@ -201,8 +224,11 @@ class Inspector:
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         self._try(
             lambda: self.client.elect_leaders(
-                ElectionType.PREFERRED, wanted, request_timeout=CALL_TIMEOUT_S, operation_timeout=CALL_TIMEOUT_S
-            ).result(2)
+                ElectionType.PREFERRED,
+                wanted,
+                request_timeout=self._call_timeout_s,
+                operation_timeout=self._call_timeout_s,
+            ).result(self._call_timeout_s + 0.5)
         )
 
     def await_full_isr(self, topic: str, timeout_s: float) -> bool:

@@ -30,11 +30,11 @@ class Kill:
                 return None
             run.took_hold("kill", self._target, None, "the process is gone, without flush or commit")
             return f"killed: {client.name}"
-        states = {node.id: node.state for node in run.cluster.status()}
-        if not all(states[node] is NodeState.DEAD for node in self._nodes):
+        nodes = {node.id: node for node in run.cluster.status()}
+        if not all(nodes[node].state is NodeState.DEAD for node in self._nodes):
             return None
         for node in self._nodes:
-            run.took_hold("kill", self._target, node, "the process is gone")
+            run.took_hold("kill", self._target, node, nodes[node].death)
         return f"killed: {', '.join(f'node {node}' for node in self._nodes)}"
 
     def undo(self, run: LiveRun) -> None:

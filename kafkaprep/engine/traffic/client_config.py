@@ -1,7 +1,8 @@
 """How every client of a run is configured: ours fixed, the lab's laid over.
 
 Who a client is (address, client.id, group.id) can never be overridden; how it behaves can, by the settings of the
-lab. The scope `application` is code, not a Kafka setting, and never comes here.
+lab. How it connects (encryption, login) comes from the client properties of the learner's own cluster. The scope
+`application` is code, not a Kafka setting, and never comes here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ Config = dict[str, ConfigValue]
 
 DEFAULT_RETRIES = 2147483647
 _TRUE = frozenset({"true", "t", "1"})
+
+_PLAINTEXT: Mapping[str, str] = {}  # no client properties: what the local cluster speaks
 
 _CLIENT: Mapping[str, ConfigValue] = {
     "broker.address.family": "v4",
@@ -38,15 +41,26 @@ _READER: Mapping[str, ConfigValue] = {
 }
 
 
-def producer_config(bootstrap: str, settings: Mapping[str, str], client_id: str) -> Config:
-    return {**_CLIENT, **settings, "bootstrap.servers": bootstrap, "client.id": client_id}
+def producer_config(
+    bootstrap: str, settings: Mapping[str, str], client_id: str, connection: Mapping[str, str] = _PLAINTEXT
+) -> Config:
+    return {**_CLIENT, **connection, **settings, "bootstrap.servers": bootstrap, "client.id": client_id}
 
 
-def consumer_config(bootstrap: str, settings: Mapping[str, str], client_id: str, *, group: str, commit: str) -> Config:
+def consumer_config(
+    bootstrap: str,
+    settings: Mapping[str, str],
+    client_id: str,
+    *,
+    group: str,
+    commit: str,
+    connection: Mapping[str, str] = _PLAINTEXT,
+) -> Config:
     """`commit` is the application's rule: with `before` and `after` it commits itself."""
     return {
         **_CLIENT,
         **_CONSUMER,
+        **connection,
         "enable.auto.commit": commit == "auto",
         **settings,
         "bootstrap.servers": bootstrap,
@@ -55,21 +69,24 @@ def consumer_config(bootstrap: str, settings: Mapping[str, str], client_id: str,
     }
 
 
-def reader_config(bootstrap: str, client_id: str, *, isolation: str) -> Config:
+def reader_config(
+    bootstrap: str, client_id: str, *, isolation: str, connection: Mapping[str, str] = _PLAINTEXT
+) -> Config:
     """The final reader takes no settings: it must read the same way in every lab."""
     return {
         **_CLIENT,
         **_CONSUMER,
+        **connection,
         **_READER,
         "isolation.level": isolation,
         "bootstrap.servers": bootstrap,
         "client.id": client_id,
-        "group.id": client_id,  # the client wants one; nothing is ever subscribed or committed with it
+        "group.id": f"kafkaprep-{client_id}",  # the client wants one; it never subscribes or commits with it
     }
 
 
-def admin_config(bootstrap: str, client_id: str) -> Config:
-    return {**_CLIENT, "bootstrap.servers": bootstrap, "client.id": client_id}
+def admin_config(bootstrap: str, client_id: str, connection: Mapping[str, str] = _PLAINTEXT) -> Config:
+    return {**_CLIENT, **connection, "bootstrap.servers": bootstrap, "client.id": client_id}
 
 
 def effective_acks(settings: Mapping[str, str]) -> str:

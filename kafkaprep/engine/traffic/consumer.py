@@ -86,7 +86,14 @@ class ConsumerChild:
         self._prefixes: dict[tuple[int, int, int], bytes] = {}
 
         config: dict[str, Any] = dict(
-            consumer_config(spec.bootstrap, spec.settings, spec.name, group=spec.group, commit=self._commit_rule)
+            consumer_config(
+                spec.bootstrap,
+                spec.settings,
+                spec.name,
+                group=spec.group,
+                commit=self._commit_rule,
+                connection=spec.connection(),
+            )
         )
         config["error_cb"] = lambda _error: None  # librdkafka's log has it
         if self._commit_rule == "auto":

@@ -93,6 +93,7 @@ class LogReader:
         self._spec = spec
         self._control = control
         self._nonce = spec.nonce_bytes
+        self._connection = spec.connection()
         self._deadline = 0.0
         self._stored = 0
         self._unexpected = 0
@@ -103,7 +104,7 @@ class LogReader:
     def read(self, budget_s: float, group: str | None) -> bool:
         """Read everything, write both files; true if every partition was read to its end."""
         self._deadline = time.monotonic() + budget_s
-        self._admin = AdminClient(admin_config(self._spec.bootstrap, self._spec.name))
+        self._admin = AdminClient(admin_config(self._spec.bootstrap, self._spec.name, self._connection))
         Path(self._spec.ledger).unlink(missing_ok=True)
         self._ledger = LedgerFile(self._spec.ledger)
         partitions = self._led_partitions()
@@ -202,7 +203,9 @@ class LogReader:
         consumer = self._consumers.get(isolation)
         if consumer is None:
             name = f"{self._spec.name}-{isolation}"
-            config: dict[str, Any] = dict(reader_config(self._spec.bootstrap, name, isolation=isolation))
+            config: dict[str, Any] = dict(
+                reader_config(self._spec.bootstrap, name, isolation=isolation, connection=self._connection)
+            )
             config["error_cb"] = lambda _error: None  # librdkafka's log has it
             consumer = self._consumers[isolation] = Consumer(config)
         return consumer

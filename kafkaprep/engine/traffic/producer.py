@@ -103,7 +103,7 @@ class ProducerChild:
         )
         self._prefixes = _OkPrefixes(without_error, spec.actor)
         self._report_barrier = self._barriers.ahead("after_report")
-        config: dict[str, Any] = dict(producer_config(spec.bootstrap, spec.settings, spec.name))
+        config: dict[str, Any] = dict(producer_config(spec.bootstrap, spec.settings, spec.name, spec.connection()))
         config["on_delivery"] = self._delivery_callback()
         config["error_cb"] = self._client_error
         self._producer = Producer(config)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kafkaprep.engine.client_properties import read_client_properties
+
 MAX_ACTOR = 255
 
 
@@ -36,6 +38,9 @@ def _barriers(given: Iterable[Any], allowed: tuple[str, ...]) -> tuple[Barrier, 
 class ChildSpec:
     """`ledger` belongs to this one process: nothing may follow the row a crash has torn.
 
+    `client_config` names the .properties file of a cluster that asks for a login. Each child reads it itself: a spec is
+    kept with the run, and no secret may be.
+
     `t0` is the monotonic clock at the run's start, which all processes of a machine share.
     """
 
@@ -46,10 +51,15 @@ class ChildSpec:
     actor: int
     t0: float
     ledger: str
+    client_config: str = ""
 
     @property
     def nonce_bytes(self) -> bytes:
         return bytes.fromhex(self.nonce)
+
+    def connection(self) -> dict[str, str]:
+        """The client properties, read now. Raises ContentError."""
+        return read_client_properties(Path(self.client_config)) if self.client_config else {}
 
     def as_dict(self) -> dict[str, Any]:
         fields = asdict(self)
