@@ -41,6 +41,8 @@ class Display(Protocol):
 
 
 def _fault_text(event: Event) -> str:
+    if event.fields["name"] == "new leader":
+        return str(event.fields["observed"])
     broker = f"broker {event.fields['broker']}: " if event.fields["broker"] is not None else ""
     return f"{broker}{event.fields['observed']}"
 
@@ -60,6 +62,7 @@ class PlainDisplay:
         self._out = out
         self._quiet = quiet
         self._heading = heading(lab, settings)
+        self._fault_shown = False
 
     def __enter__(self) -> PlainDisplay:
         for line in self._heading:
@@ -77,9 +80,12 @@ class PlainDisplay:
 
     def on_event(self, event: Event) -> None:
         match event.event:
-            case EventName.STEP_DONE:
+            case EventName.STEP_STARTED:
+                self._fault_shown = False
+            case EventName.STEP_DONE if not self._fault_shown:
                 self.say(f"{event.at_s:6.2f} s  {event.fields['step']}: {event.fields['observed']}")
             case EventName.FAULT:
+                self._fault_shown = True
                 self.say(
                     f"{event.at_s:6.2f} s  ! {event.fields['name']} {event.fields['target']}: {_fault_text(event)}"
                 )

@@ -108,7 +108,10 @@ def _explain(error: Exception) -> int:
                 click.echo(f"  {line}", err=True)
         return error.exit_code
     reason = sanitise(f"{type(error).__name__}: {error}")
-    click.echo(f"kafkaprep met an error that it does not know ({reason}). Run it with --debug and report it.", err=True)
+    click.echo(
+        f"kafkaprep met an error that it does not know ({reason}). `kafkaprep --debug …` shows where; please report it.",
+        err=True,
+    )
     return 1
 
 

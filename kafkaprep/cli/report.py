@@ -6,8 +6,12 @@ NO_COLOR is set, and its own markup is never interpreted in text that we did not
 
 from __future__ import annotations
 
+import io
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.padding import Padding
@@ -65,9 +69,29 @@ FATES = {
 def console(stderr: bool = False) -> Console:
     """A console of at most WIDTH columns, without Rich's own markup and highlighting."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not made.is_terminal or made.width > WIDTH:
-        made.width = WIDTH
-    return made
+    if made.is_terminal:
+        made.width = min(made.width, WIDTH)
+        return made
+    stream = _Trimmed(sys.stderr if stderr else sys.stdout)
+    return Console(file=cast(TextIO, stream), markup=False, highlight=False, emoji=False, width=WIDTH)
+
+
+class _Trimmed(io.TextIOBase):
+    """A stream without the blanks with which Rich fills its lines: they would be in every saved report."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding or "ascii"
+
+    def write(self, text: str) -> int:
+        self._stream.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def symbol(outcome: Outcome, out: Console) -> str:
@@ -92,6 +116,17 @@ def print_verdict(out: Console, lab: Lab, saved: SavedRun, next_steps: bool = Tr
     for command, what in next_commands(lab, saved) if next_steps else []:
         _print_paragraph(out, "Next", f"{command}\n{what}")
     out.print(Text(f"Saved in {sanitise(str(saved.folder))}", style="dim"), soft_wrap=True)
+
+
+def program() -> str:
+    """What to type to run us: the bare name if the shell finds it, else how we were started."""
+    if shutil.which("kafkaprep") is not None:
+        return "kafkaprep"
+    started = Path(sys.argv[0])
+    if started.name != "kafkaprep":
+        return "python -m kafkaprep"
+    here = Path.cwd()
+    return str(started.relative_to(here)) if started.is_absolute() and started.is_relative_to(here) else str(started)
 
 
 def headline(saved: SavedRun) -> str:
@@ -169,7 +204,7 @@ def _print_paragraph(out: Console, label: str, text: str) -> None:
 
 def next_commands(lab: Lab, saved: SavedRun) -> list[tuple[str, str]]:
     """The command to type next, and what it shows."""
-    command = f"kafkaprep lab {lab.id}"
+    command = f"{program()} lab {lab.id}"
     if saved.void is not None or saved.outcome is Outcome.INCONCLUSIVE:
         return [(command, "to run it again")]
     if saved.outcome is Outcome.BROKEN:

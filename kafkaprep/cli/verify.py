@@ -43,5 +43,6 @@ def command(folder: Path | None, as_json: bool) -> int:
     else:
         for text in errors:
             click.echo(text)
-        click.echo(f"{len(index)} lab files, {len(errors)} errors.")
+        labs_word = "lab file" if len(index) == 1 else "lab files"
+        click.echo(f"{len(index)} {labs_word}, {len(errors) or 'no'} error{'' if len(errors) == 1 else 's'}.")
     return 1 if errors or not index else 0

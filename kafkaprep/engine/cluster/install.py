@@ -325,8 +325,8 @@ def _by_hand() -> str:
     folder = _jars_folder()
     missing = [jar.file_name for jar in lock().jars if not _has_size(folder / jar.file_name, jar.size)]
     return (
-        "Run it again with a network, or set KAFKA_HOME to an unpacked Kafka 4.x, or place these "
-        f"{len(missing)} files from any Maven repository in {folder}: {', '.join(missing)}."
+        "Run it again with a network, or set KAFKA_HOME to an unpacked Kafka 4.x, or place the "
+        f"{len(missing)} missing jars from any Maven repository in {folder} ({_LOCK_FILE} lists them)."
     )
 
 
