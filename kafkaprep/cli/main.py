@@ -109,7 +109,7 @@ def _explain(error: Exception) -> int:
         return error.exit_code
     reason = sanitise(f"{type(error).__name__}: {error}")
     click.echo(
-        f"kafkaprep met an error that it does not know ({reason}). `kafkaprep --debug …` shows where; please report it.",
+        f"kafkaprep met an error that it does not know ({reason}). `kafkaprep --debug …` shows where.",
         err=True,
     )
     return 1
