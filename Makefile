@@ -2,7 +2,7 @@
 # Everything it installs goes to .venv in this folder. PYTHON=/path/to/python3.12 chooses the Python.
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check prove bench snapshots modules environment environment-dev
+.PHONY: help lab test check prove record bench snapshots modules environment environment-dev
 
 PYTHON_IN_VENV := .venv/bin/python
 KAFKAPREP := .venv/bin/kafkaprep
@@ -12,6 +12,7 @@ help:
 	@echo 'make test       all tests: the fast ones, then those on real brokers'
 	@echo 'make check      lint, format, types, import rules, lab files'
 	@echo 'make prove      every lab both ways, 20 times each'
+	@echo 'make record     one real run of each lab, both ways, for replay'
 	@echo 'make bench      the measured comparisons'
 	@echo 'make snapshots  renew the pictures of the screens (there are no screens yet)'
 	@echo 'make modules    renew the list of modules in ARCHITECTURE.md'
@@ -37,6 +38,9 @@ check: environment-dev
 
 prove: environment
 	@$(KAFKAPREP) prove --repeat 20
+
+record: environment
+	@$(KAFKAPREP) prove --record kafkaprep/recordings
 
 bench: environment-dev
 	@$(PYTHON_IN_VENV) -m bench

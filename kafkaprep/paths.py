@@ -85,6 +85,11 @@ def content() -> Path:
     return _shipped("content")
 
 
+def recordings() -> Path:
+    """The folder of recorded runs that come with the package."""
+    return _PACKAGE / "recordings"
+
+
 def runs() -> Path:
     """The folder of saved runs, created on demand."""
     return writable("data", "runs")

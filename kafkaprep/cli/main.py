@@ -19,6 +19,7 @@ from kafkaprep import __version__
 # command -> (module, one line of help)
 COMMANDS = {
     "lab": ("kafkaprep.cli.lab", "List the labs, or run one on a real Kafka cluster."),
+    "replay": ("kafkaprep.cli.replay", "Watch a recorded run again, without a cluster."),
     "audit": ("kafkaprep.cli.audit", "Judge a saved run or a ledger document."),
     "cluster": ("kafkaprep.cli.cluster", "Install, start, stop and inspect the local Kafka cluster."),
     "doctor": ("kafkaprep.cli.doctor", "Check what kafkaprep needs on this machine."),

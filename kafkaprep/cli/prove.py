@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -24,8 +25,15 @@ Examples:
 )
 @click.argument("lab_ids", metavar="[LAB]...", nargs=-1)
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Runs of each claim.")
+@click.option(
+    "--record",
+    "recordings",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep one run of each claim, as claimed, as a recording in DIR.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def command(lab_ids: tuple[str, ...], repeat: int, as_json: bool) -> int:
+def command(lab_ids: tuple[str, ...], repeat: int, recordings: Path | None, as_json: bool) -> int:
     """Run labs on real brokers and check that `start` breaks the promise and `solution` keeps it, every time.
 
     Exit code 1 if any run ended otherwise; a void run counts as a failure.
@@ -39,6 +47,7 @@ def command(lab_ids: tuple[str, ...], repeat: int, as_json: bool) -> int:
     from kafkaprep.cli.installing import ready_installation
     from kafkaprep.engine.cluster.local import LocalCluster
     from kafkaprep.engine.prove import Proof, prove
+    from kafkaprep.engine.recording import SUFFIX, pack
     from kafkaprep.engine.saved_run import SavedRun
 
     def tell(proof: Proof, saved: SavedRun) -> None:
@@ -46,6 +55,9 @@ def command(lab_ids: tuple[str, ...], repeat: int, as_json: bool) -> int:
         mark = "as claimed" if proof.outcomes[-1] == proof.claim.outcome else "NOT AS CLAIMED"
         reason = f" ({saved.void['fault']}: {saved.void['reason']})" if saved.void else ""
         click.echo(f"{name:<36} {proof.outcomes[-1]:<13} {proof.seconds[-1]:6.2f} s  {mark}{reason}", err=True)
+        if proof.outcomes[-1] == proof.claim.outcome and recordings is not None:
+            recordings.mkdir(parents=True, exist_ok=True)
+            pack(saved.folder, recordings / f"{proof.claim.lab.id}.{proof.claim.name.replace(' ', '-')}{SUFFIX}")
         if proof.outcomes[-1] != proof.claim.outcome:
             click.echo(f"  saved in {saved.folder}", err=True)
 

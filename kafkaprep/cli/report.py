@@ -98,8 +98,8 @@ def symbol(outcome: Outcome, out: Console) -> str:
     return (SYMBOLS if out.encoding.lower().startswith("utf") else _ASCII)[outcome]
 
 
-def print_verdict(out: Console, lab: Lab, saved: SavedRun, next_steps: bool = True) -> None:
-    """The whole verdict of one run, with what to try next unless that is known already."""
+def print_verdict(out: Console, lab: Lab, saved: SavedRun, *, next_steps: bool = True, where: bool = True) -> None:
+    """The whole verdict of one run; what to try next and where it is saved, unless that is known or untrue."""
     outcome = saved.outcome
     word = "VOID" if saved.void is not None else outcome.upper()
     line = Text(f"{symbol(outcome, out)} {word}", style=STYLES[outcome])
@@ -115,7 +115,8 @@ def print_verdict(out: Console, lab: Lab, saved: SavedRun, next_steps: bool = Tr
     _print_paragraph(out, "Why", sanitise(why(lab, saved)))
     for command, what in next_commands(lab, saved) if next_steps else []:
         _print_paragraph(out, "Next", f"{command}\n{what}")
-    out.print(Text(f"Saved in {sanitise(str(saved.folder))}", style="dim"), soft_wrap=True)
+    if where:
+        out.print(Text(f"Saved in {sanitise(str(saved.folder))}", style="dim"), soft_wrap=True)
 
 
 def program() -> str:
