@@ -127,6 +127,7 @@ class _Reader:
         steps = tuple(_step(item, cluster) for item in schema.items(entries["script"], "script", minimum=1))
         _check_sends(steps, traffic.messages, entries["script"])
         _check_needs(steps, needs)
+        _check_lives(steps, traffic)
         promises = schema.members(entries["promises"], "promises", Promise)
         if not promises and kind is not Kind.INCIDENT:
             raise schema.error_at(
@@ -343,6 +344,35 @@ def _check_sends(steps: Iterable[Step], messages: int, node: Node) -> None:
             raise schema.error_at(place, "`send: rest` stands twice.", "Keep one of the two.")
     if 0 < counted < messages and not rests:
         raise schema.error_at(place, f"The script sends {counted} messages of {messages}.", "Add `- send: rest`.")
+
+
+def _check_lives(steps: Iterable[Step], traffic: Traffic) -> None:
+    """A consumer dies once before it is started again, and only at a message that has been sent by then."""
+    alive, whole, sent = traffic.consumers > 0, True, 0
+    for step in steps:
+        if step.verb == "send":
+            sent += script.count_of(step) or traffic.messages - sent
+        elif (step.verb, step.argument) == ("start", "consumer"):
+            if alive or not traffic.consumers:
+                raise schema.error_at(step.place, "No consumer has died here.", "Let a `crash` come first.")
+            alive = True
+        elif step.verb == "crash" or (step.verb, step.argument) == ("kill", "consumer"):
+            if not alive:
+                raise schema.error_at(step.place, "There is no living consumer here.", "Add `- start: consumer`.")
+            point = script.crash_point(step.verb, step.argument)
+            if point is not None and whole and point[1] > sent:
+                raise schema.error_at(
+                    step.place,
+                    f"Only {sent} messages are sent before this crash at message {point[1]}.",
+                    "Send more before it, or crash earlier.",
+                )
+            alive = whole = False
+        elif step.argument == "consumer_caught_up" and not whole:
+            raise schema.error_at(
+                step.place,
+                "After a crash nobody can count what the consumer has caught up with.",
+                "Remove the step: every run drains its consumers at the end.",
+            )
 
 
 def _check_needs(steps: Iterable[Step], needs: frozenset[Capability]) -> None:

@@ -23,17 +23,20 @@ from kafkaprep.engine.faults.script import Script
 from kafkaprep.engine.plan import assignment, save_plan
 from kafkaprep.engine.process import Guardian
 from kafkaprep.engine.recorder import Listener, Recorder
-from kafkaprep.engine.saved_run import BOUNDS, LOG_LEDGER, handled_ledger, sends_ledger
+from kafkaprep.engine.saved_run import BOUNDS, LOG_LEDGER, SINK, handled_ledger, sends_ledger
 from kafkaprep.engine.traffic.actors import ConsumerActor, ProducerActor, ReaderActor
-from kafkaprep.engine.traffic.specs import ConsumerSpec, ProducerSpec, ReaderSpec
+from kafkaprep.engine.traffic.sink import create_sink
+from kafkaprep.engine.traffic.specs import Barrier, ConsumerSpec, ProducerSpec, ReaderSpec
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import ClusterError, RunStopped, RunVoid
 from kafkaprep.model.history import EventName, RunPlan
+from kafkaprep.model.script import crash_points
 from kafkaprep.model.settings import Scope
 
 CLIENT_READY_S = 20.0
 BROKERS_READY_S = 60.0
 PRODUCER_CLOSE_S = 30.0
+CONSUMER_CLOSE_S = 10.0
 FULL_ISR_S = 45.0
 DRAIN_S = 45.0
 READ_BUDGET_S = 60.0
@@ -78,7 +81,7 @@ class _Watch(threading.Thread):
 def counts(live: LiveRun) -> dict[str, int]:
     """What the clients have told so far."""
     producers = [producer.snapshot for producer in live.producers]
-    consumers = [consumer.snapshot for consumer in live.consumers]
+    consumers = [consumer.snapshot for consumer in live.all_consumers]
     return {
         "planned": live.plan.messages,
         "sent": sum(each.planned_sent for each in producers),
@@ -137,6 +140,8 @@ class _Run:
         self._clock = _Clock()
         self._inspector = cluster.inspector(stop)
         self._void = False
+        self._lives = crash_points(plan.steps)  # of the first consumer
+        self._started = plan.consumers  # consumer processes; the number of the next one
 
     def play(self, began: datetime) -> None:
         started = time.monotonic()
@@ -156,6 +161,7 @@ class _Run:
             recorder=self._recorder,
             stop=self._stop,
             partitions=partitions,
+            start_consumer=self._start_consumer,
         )
         for actor in actors:
             actor.wait_for(lambda seen: seen.ready, CLIENT_READY_S, self._stop, f"{actor.name} is not ready.")
@@ -226,26 +232,9 @@ class _Run:
             )
             for index in range(plan.producers)
         ]
-        consumers = [
-            ConsumerActor(
-                ConsumerSpec(
-                    name=f"consumer-{index}",
-                    bootstrap=bootstrap,
-                    topic=plan.topic,
-                    nonce=plan.nonce,
-                    actor=index,
-                    t0=t0,
-                    ledger=str(self._folder / handled_ledger(index)),
-                    client_config=client_config,
-                    group=plan.group,
-                    # A fresh group reads from the start, unless the lab says otherwise: the topic is fresh as well.
-                    settings={"auto.offset.reset": "earliest", **plan.settings[Scope.CONSUMER]},
-                    application=application,
-                ),
-                folder=self._folder,
-            )
-            for index in range(plan.consumers)
-        ]
+        if "sink" in application:
+            create_sink(self._folder / SINK, application["sink"])
+        consumers = [self._consumer(index, self._lives[0] if index == 0 else ()) for index in range(plan.consumers)]
         reader = ReaderActor(
             ReaderSpec(
                 name="reader",
@@ -262,6 +251,37 @@ class _Run:
             folder=self._folder,
         )
         return producers, consumers, reader
+
+    def _consumer(self, index: int, crashes: tuple[tuple[str, int], ...]) -> ConsumerActor:
+        plan, application = self._plan, dict(self._plan.settings[Scope.APPLICATION])
+        return ConsumerActor(
+            ConsumerSpec(
+                name=f"consumer-{index}",
+                bootstrap=self._cluster.bootstrap,
+                topic=plan.topic,
+                nonce=plan.nonce,
+                actor=index,
+                t0=self._recorder.t0,
+                ledger=str(self._folder / handled_ledger(index)),
+                client_config=str(self._cluster.client_config or ""),
+                group=plan.group,
+                # A fresh group reads from the start, unless the lab says otherwise: the topic is fresh as well.
+                settings={"auto.offset.reset": "earliest", **plan.settings[Scope.CONSUMER]},
+                application=application,
+                sink=str(self._folder / SINK) if "sink" in application else "",
+                barriers=tuple(Barrier(at, n) for at, n in crashes),
+            ),
+            folder=self._folder,
+        )
+
+    def _start_consumer(self) -> ConsumerActor:
+        """A fresh process in the first consumer's place. It is recorded first, so that its ledger is looked for."""
+        index, life = self._started, self._started - self._plan.consumers + 1
+        self._started += 1
+        self._recorder.record(EventName.CONSUMER_STARTED, index=index)
+        consumer = self._consumer(index, self._lives[life])
+        consumer.start(self._guardian)
+        return consumer
 
     def _prepare_topic(self) -> tuple[PartitionState, ...]:
         self._inspector.await_brokers(self._cluster.brokers, BROKERS_READY_S)
@@ -328,11 +348,20 @@ class _Run:
         for consumer in live.consumers:
             if consumer.alive:
                 try:
-                    consumer.wait_for(lambda seen: seen.drained, DRAIN_S, self._stop, f"{consumer.name} did not drain.")
+                    # One that stands at a crash point that the script never came to will not drain.
+                    consumer.wait_for(
+                        lambda seen: seen.drained or seen.barrier is not None,
+                        DRAIN_S,
+                        self._stop,
+                        f"{consumer.name} did not drain.",
+                    )
                 except (WaitTimeout, ClusterError) as error:
                     self._recorder.record(EventName.NOTE, text=str(error))
         for consumer in live.consumers:
-            consumer.close(10)
+            if consumer.snapshot.barrier is None:
+                consumer.close(CONSUMER_CLOSE_S)
+            else:
+                consumer.kill()
         reader.read(READ_BUDGET_S, self._plan.group)
         reader.wait_for(
             lambda seen: seen.complete is not None, READ_BUDGET_S + 10, self._stop, "The final read does not end."

@@ -14,28 +14,35 @@ from types import UnionType
 from typing import Any
 
 from kafkaprep.engine.audit.classes import classify
+from kafkaprep.engine.audit.effects import observe_effects
 from kafkaprep.engine.audit.from_history import Joined, ledger_of_run
 from kafkaprep.engine.audit.judge import judge
+from kafkaprep.engine.traffic.sink import effects_by_id
 from kafkaprep.errors import KafkaprepError, UsageError
 from kafkaprep.model.history import EventName
-from kafkaprep.model.ledger import Row, RowReader
-from kafkaprep.model.settings import Settings
-from kafkaprep.model.verdict import Outcome, Verdict
+from kafkaprep.model.ledger import Row, RowKind, RowReader
+from kafkaprep.model.settings import Scope, Settings
+from kafkaprep.model.verdict import Outcome, Promise, Verdict
 
 PLAN = "plan.json"
 HISTORY = "history.jsonl"
 BOUNDS = "bounds.json"
 LOG_LEDGER = "log.ledger"
+SINK = "sink.sqlite"
 _MOST_ACTORS = 1000
 _FIELDS: Mapping[EventName, Mapping[str, type | UnionType]] = {
     EventName.FAULT: {"name": str, "target": str, "broker": int | None, "at_s": float | int, "observed": str},
     EventName.VOID: {"fault": str, "reason": str},
+    EventName.CONSUMER_STARTED: {"index": int},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """`verdict.outcome` says what the ledgers prove; `outcome` also knows of a void run, which proves nothing."""
+    """`verdict.outcome` says what the ledgers prove; `outcome` also knows of a void run, which proves nothing.
+
+    `effects` counts the rows of each message id in the sink; None where the application has none, or it is unreadable.
+    """
 
     folder: Path
     plan: Mapping[str, Any]
@@ -43,6 +50,7 @@ class SavedRun:
     verdict: Verdict
     void: Mapping[str, str] | None
     torn_history: bool
+    effects: Mapping[int, int] | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -65,6 +73,12 @@ class SavedRun:
         """The rows of all send ledgers, one producer after the other."""
         for index in range(int(self.plan["producers"])):
             yield from _rows(self.folder / sends_ledger(index))
+
+    @property
+    def handler_calls(self) -> int:
+        """How often the handler finished, over all consumer processes."""
+        ledgers = consumer_ledgers(int(self.plan["consumers"]), self.events)
+        return sum(row.kind == RowKind.PROCESSED for name in ledgers for row in _rows(self.folder / name))
 
     @property
     def faults(self) -> list[dict[str, Any]]:
@@ -90,6 +104,17 @@ class SavedRun:
             "durations": ended.get("durations", {}),
             "latency_ms": ended.get("latency_ms", {"p50": None, "p99": None}),
             "history": str(self.folder),
+            **({} if self.effects is None else {"sink": self._sink()}),
+        }
+
+    def _sink(self) -> dict[str, Any]:
+        effects = self.effects or {}
+        return {
+            "rule": self.settings.get(Scope.APPLICATION, "sink", "append"),
+            "calls": self.handler_calls,
+            "effects": sum(effects.values()),
+            "messages": len(effects),
+            "more_than_once": sum(rows > 1 for rows in effects.values()),
         }
 
 
@@ -108,7 +133,7 @@ def open_run(folder: Path) -> SavedRun:
             plan,
             Joined([_rows(folder / sends_ledger(index)) for index in range(producers)]),
             _rows(folder / LOG_LEDGER),
-            Joined([_rows(folder / handled_ledger(index)) for index in range(consumers)]),
+            Joined([_rows(folder / name) for name in consumer_ledgers(consumers, events)]),
             bounds,
         )
         settings = Settings.from_dict(plan["settings"])
@@ -117,7 +142,19 @@ def open_run(folder: Path) -> SavedRun:
         raise UsageError(f"The run in {folder} is damaged ({error}).") from error
     killed = {event["broker"] for event in events if event["event"] == EventName.FAULT and event["name"] == "kill"}
     brokers_lost = max(1, len(killed - {None}))
-    verdict = judge(classify(ledger), promises, settings, replication=replication, brokers_lost=brokers_lost)
+    classification, effects = classify(ledger), None
+    observations = {}
+    if "sink" in settings[Scope.APPLICATION]:
+        effects = effects_by_id(folder / SINK)
+        observations[Promise.PROCESSED_ONCE] = observe_effects(classification, effects)
+    verdict = judge(
+        classification,
+        promises,
+        settings,
+        replication=replication,
+        brokers_lost=brokers_lost,
+        observations=observations,
+    )
     voids = [event for event in events if event["event"] == EventName.VOID]
     ended = any(event["event"] == EventName.RUN_ENDED for event in events)
     void: dict[str, str] | None = None
@@ -127,7 +164,7 @@ def open_run(folder: Path) -> SavedRun:
         void = {"fault": "the run itself", "reason": "it was cut off before its end"}
     elif not bounds.get("partitions"):
         void = {"fault": "the final read", "reason": "it left no bounds, so nobody knows how far it came"}
-    return SavedRun(folder, plan, events, verdict, void, torn)
+    return SavedRun(folder, plan, events, verdict, void, torn, effects)
 
 
 def _count(folder: Path, plan: Mapping[str, Any], name: str) -> int:
@@ -139,6 +176,12 @@ def _count(folder: Path, plan: Mapping[str, Any], name: str) -> int:
 
 def sends_ledger(producer: int) -> str:
     return f"sends-{producer}.ledger"
+
+
+def consumer_ledgers(consumers: int, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The ledgers of the planned consumers and of those that were started in the course of the run."""
+    later = [int(event["index"]) for event in events if event["event"] == EventName.CONSUMER_STARTED]
+    return [handled_ledger(index) for index in dict.fromkeys([*range(consumers), *later])]
 
 
 def handled_ledger(consumer: int) -> str:

@@ -23,6 +23,7 @@ class EventName(StrEnum):
     PHASE = "phase"  # phase: start_cluster | traffic | heal | final_read | audit
     VOID = "void"  # fault, reason
     NOTE = "note"  # text
+    CONSUMER_STARTED = "consumer_started"  # index: of its ledger; only those that were not there from the start
     RUN_ENDED = "run_ended"  # durations
 
 

@@ -1,6 +1,7 @@
 """The verbs a lab's script may use: one table that catalog and engine share.
 
-A form is what may stand after the verb: a word, or `<count>` (messages), or `broker <id>`.
+A form is what may stand after the verb: a word, or `<count>` (messages), or `broker <id>`, or a point in the
+consumer's work with the number of the message at which it is reached.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from kafkaprep.model.lab import Capability, Step
 COUNT = "<count>"
 BROKER = "broker <id>"
 REST = "rest"
+CRASH_POINTS = ("before_work", "after_work", "before_commit", "after_commit")
 _BROKERS = ("leader", "followers", "controller", BROKER)
 _CLIENTS = frozenset({"consumer", "producer"})  # our own child processes: no cluster has to be able to do it
+_CRASH = re.compile(rf"consumer ({'|'.join(CRASH_POINTS)}) ([1-9][0-9]{{0,6}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,12 @@ VERBS: Mapping[str, Verb] = {
         Verb("pause", (*_BROKERS, "consumer"), "freeze (SIGSTOP)", Capability.PAUSE),
         Verb("resume", (*_BROKERS, "consumer"), "let a frozen one go on (SIGCONT)", Capability.PAUSE),
         Verb("kill", ("leader", "followers", BROKER, "consumer", "producer"), "kill (SIGKILL)", Capability.KILL),
+        Verb(
+            "crash",
+            tuple(f"consumer {point} <n>" for point in CRASH_POINTS),
+            "kill (SIGKILL) the first consumer exactly there: at the n-th message of its process, counted from 1",
+        ),
+        Verb("start", ("consumer",), "start a fresh consumer process in the place of the one that died"),
         Verb("outwait", ("parked_fetch", "session_timeout"), "let this time run out"),
     )
 }
@@ -60,7 +69,8 @@ def form_of(verb: str, argument: str) -> str | None:
         return COUNT
     if BROKER in known.forms and re.fullmatch(r"broker [1-9][0-9]?", argument):
         return BROKER
-    return None
+    crash = _CRASH.fullmatch(argument) if verb == "crash" else None
+    return None if crash is None else f"consumer {crash[1]} <n>"
 
 
 def count_of(step: Step) -> int | None:
@@ -71,6 +81,24 @@ def count_of(step: Step) -> int | None:
 def broker_of(step: Step) -> int | None:
     """The broker a step names by its id; None when it names none, or by its role."""
     return int(step.argument.split()[1]) if form_of(step.verb, step.argument) == BROKER else None
+
+
+def crash_point(verb: str, argument: str) -> tuple[str, int] | None:
+    """Where `crash: consumer before_work 120` strikes: the point and the message's number; None for other steps."""
+    found = _CRASH.fullmatch(argument) if verb == "crash" else None
+    return None if found is None else (found[1], int(found[2]))
+
+
+def crash_points(steps: Iterable[tuple[str, str]]) -> list[tuple[tuple[str, int], ...]]:
+    """For each process the first consumer has in this script, in order, the points at which it is to die."""
+    lives: list[tuple[tuple[str, int], ...]] = [()]
+    for verb, argument in steps:
+        point = crash_point(verb, argument)
+        if point is not None:
+            lives[-1] += (point,)
+        elif (verb, argument) == ("start", "consumer"):
+            lives.append(())
+    return lives
 
 
 def capability_of(step: Step) -> Capability | None:

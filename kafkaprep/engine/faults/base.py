@@ -7,7 +7,7 @@ registers it for undoing before it arms. A step whose effect is not seen within 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,13 +26,15 @@ class LiveRun:
     `leader` is the broker that the word means: the one that led partition 0 when it was first named, until a step
     saw a new leader. So `pause: leader` and a later `kill: leader` hit the same broker even if the controller has
     fenced it meanwhile.
+
+    A fresh consumer takes the place of a dead one in `consumers`; the dead one goes to `buried`.
     """
 
     plan: RunPlan
     cluster: Cluster
     inspector: Inspector
     producers: Sequence[ProducerActor]
-    consumers: Sequence[ConsumerActor]
+    consumers: list[ConsumerActor]
     recorder: Recorder
     stop: threading.Event
     partitions: tuple[PartitionState, ...]
@@ -40,6 +42,13 @@ class LiveRun:
     leader: int | None = None
     faults: list[FaultRecord] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)  # nodes a step paused or killed and nothing has mended
+    start_consumer: Callable[[], ConsumerActor] | None = None  # starts the next process in the first one's place
+    buried: list[ConsumerActor] = field(default_factory=list)
+
+    @property
+    def all_consumers(self) -> list[ConsumerActor]:
+        """Every consumer process of the run, dead or alive."""
+        return [*self.buried, *self.consumers]
 
     def named_leader(self) -> int:
         if self.leader is None:

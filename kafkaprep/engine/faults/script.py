@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from kafkaprep.engine.faults.awaits import make_await
 from kafkaprep.engine.faults.base import LiveRun, Step
+from kafkaprep.engine.faults.crash import Crash
 from kafkaprep.engine.faults.kill import Kill
 from kafkaprep.engine.faults.outwait import Outwait
 from kafkaprep.engine.faults.pause import Pause, Resume
 from kafkaprep.engine.faults.send import Send
+from kafkaprep.engine.faults.start import Start
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import ClusterError, RunVoid
 from kafkaprep.model.history import EventName
@@ -25,6 +27,8 @@ VERBS: dict[str, Callable[[str], Step]] = {
     "resume": Resume,
     "kill": Kill,
     "outwait": Outwait,
+    "crash": Crash,
+    "start": Start,
 }
 
 

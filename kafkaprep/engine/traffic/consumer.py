@@ -1,8 +1,9 @@
 """A consumer under test: hands over, works and commits in the order it is told.
 
 DELIVERED rows are written when a poll returns, PROCESSED rows before anything later can be seen to have happened,
-COMMITTED rows with the broker's answer. The handler's only effect is its row. Where a commit is due at a barrier,
-the messages up to the barrier are committed by themselves, so that the rows left behind are exactly known.
+COMMITTED rows with the broker's answer. The handler's only effect is its row, unless the application names a sink:
+then it stores its effect there first. Where a commit is due at a barrier, the messages up to the barrier are committed
+by themselves, so that the rows left behind are exactly known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kafkaprep.engine.traffic.client_config import consumer_config
 from kafkaprep.engine.traffic.control import NEVER, Barriers, Command, Control, run_child
 from kafkaprep.engine.traffic.ledger_file import LedgerFile, body, row_prefix, ticks_since
 from kafkaprep.engine.traffic.payload import decode
+from kafkaprep.engine.traffic.sink import Sink
 from kafkaprep.engine.traffic.specs import ConsumerSpec, read_consumer_spec
 from kafkaprep.model.ledger import RowKind
 
@@ -73,6 +75,8 @@ class ConsumerChild:
         self._nonce = spec.nonce_bytes
         self._commit_rule = spec.application.get("commit", "after")
         self._batch = AUTO_BATCH if self._commit_rule == "auto" else max(1, spec.commit_every)
+
+        self._sink = Sink(Path(spec.sink), spec.application["sink"]) if spec.sink else None
 
         self._delivered = self._processed = self._unexpected = 0
         self._error_names: defaultdict[str, int] = defaultdict(int)
@@ -176,7 +180,7 @@ class ConsumerChild:
     def _handle(self, messages: Sequence[Handed]) -> None:
         """The handler, once per message; its rows are in the ledger when it returns."""
         if self._barriers.ahead("before_work") == NEVER and self._barriers.ahead("after_work") == NEVER:
-            self._processed += self._rows(RowKind.PROCESSED, messages)
+            self._work(messages)
         else:
             for message in messages:
                 if message.id is None:
@@ -184,10 +188,16 @@ class ConsumerChild:
                 number = self._processed + 1
                 if self._barriers.ahead("before_work") == number:
                     self._stand("before_work", number)
-                self._processed += self._rows(RowKind.PROCESSED, (message,))
+                self._work((message,))
                 if self._barriers.ahead("after_work") == number:
                     self._stand("after_work", number)
         self._ledger.flush()
+
+    def _work(self, messages: Sequence[Handed]) -> None:
+        if self._sink is not None:
+            actor = self._spec.actor
+            self._sink.store((one.id, one.partition, one.offset, actor) for one in messages if one.id is not None)
+        self._processed += self._rows(RowKind.PROCESSED, messages)
 
     def _due(self, messages: Sequence[Handed]) -> None:
         topic = self._spec.topic
@@ -332,6 +342,8 @@ class ConsumerChild:
             self._commit()
         self._consumer.close()
         self._ledger.close()
+        if self._sink is not None:
+            self._sink.close()
         self._control.counts(self._counts, now=True)
         self._control.event("closed", left=0)
 

@@ -94,10 +94,14 @@ class ProducerSpec(ChildSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerSpec(ChildSpec):
-    """`commit_every` is how many messages one poll may hand over, and so one commit covers, unless commit is auto."""
+    """`commit_every` is how many messages one poll may hand over, and so one commit covers, unless commit is auto.
+
+    `sink` is the file that the handler stores its effects in; empty if its ledger row is its only effect.
+    """
 
     group: str
     commit_every: int = 50
+    sink: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     application: Mapping[str, str] = field(default_factory=dict)
     barriers: tuple[Barrier, ...] = ()

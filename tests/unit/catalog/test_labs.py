@@ -225,3 +225,43 @@ def test_any_yaml_punctuation_gives_a_lab_or_a_content_error(text: str) -> None:
 def test_any_damage_gives_a_lab_or_a_content_error(at: int, length: int, instead: bytes) -> None:
     data = GOOD.encode()
     lab_or_content_error(data[:at] + instead + data[at + length :])
+
+
+CRASHING = """\
+script:
+  - send: 300
+  - crash: consumer before_work 120
+  - start: consumer
+  - send: rest
+"""
+
+
+def crashing(old: str, new: str) -> Lab:
+    head, tail = GOOD.split("script:")[0], GOOD[GOOD.index("promises:") :]
+    assert old in CRASHING
+    return parse(head + CRASHING.replace(old, new) + tail)
+
+
+def test_a_script_may_crash_its_consumer_and_start_the_next() -> None:
+    assert [str(step) for step in crashing("120", "300").script][1:3] == [
+        "crash consumer before_work 300",
+        "start consumer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("120", "301", 15, "Only 300 messages are sent before this crash at message 301."),
+        ("  - start: consumer\n", "  - crash: consumer after_work 1\n", 16, "There is no living consumer here."),
+        ("  - start: consumer\n", "  - start: consumer\n  - start: consumer\n", 17, "No consumer has died here."),
+        ("crash: consumer before_work 120", "start: consumer", 15, "No consumer has died here."),
+        ("  - send: rest", "  - await: consumer_caught_up\n  - send: rest", 17, "nobody can count"),
+        ("consumer before_work 120", "consumer in_work 120", 15, "crash cannot take"),
+    ],
+)
+def test_what_a_script_may_not_do_to_its_consumer(old: str, new: str, line: int, says: str) -> None:
+    with pytest.raises(ContentError) as caught:
+        crashing(old, new)
+    assert caught.value.line == line
+    assert says in str(caught.value)
