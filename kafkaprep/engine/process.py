@@ -153,6 +153,10 @@ def reap(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
     return None
 
 
+class _GuardianLost(ClusterError):
+    """The guardian is dead, and its children with it."""
+
+
 class Child:
     """One process under a guardian. `pid` is also its process group; `returncode` is None while it lives."""
 
@@ -177,9 +181,13 @@ class Child:
     def signal(self, signum: int) -> bool:
         """Send `signum` to the child's whole process group; False if it has ended already.
 
-        The guardian is its parent and signals only what it has not reaped, so a reused pid is never hit.
+        The guardian is its parent and signals only what it has not reaped, so a reused pid is never hit. Children
+        of a dead guardian have ended.
         """
-        return self._guardian._signal(self.pid, signum)
+        try:
+            return self._guardian._signal(self.pid, signum)
+        except _GuardianLost:
+            return False
 
     def wait(self, timeout_s: float) -> int | None:
         """The return code (negative: the signal that ended it), or None if it still lives after `timeout_s`."""
@@ -227,6 +235,7 @@ class Guardian:
         self._on_lost = on_lost
         self._children: dict[int, Child] = {}
         self._exited_early: dict[int, int] = {}
+        self._inputs: list[BinaryIO] = []
         self._replies: dict[int, dict[str, object]] = {}
         self._changed = threading.Condition()
         self._sending = threading.Lock()
@@ -302,6 +311,8 @@ class Guardian:
             raise ClusterError(f"{name} could not be started: {reply['error']}.")
         pid, created = int(str(reply["pid"])), float(str(reply["created"]))
         child = Child(self, name, pid, created, stdin_file, stdout_file)
+        if stdin_file is not None:
+            self._inputs.append(stdin_file)
         with self._changed:
             if pid in self._exited_early:
                 child._end(self._exited_early.pop(pid))
@@ -312,7 +323,10 @@ class Guardian:
         return child
 
     def close(self) -> None:
-        """Kill every child, delete the folders, end the guardian. Bounded: 10 s. Safe to call twice."""
+        """Kill every child, delete the folders, end the guardian. Bounded: 10 s. Safe to call twice.
+
+        Our ends of the children's input are closed; their output ends by itself.
+        """
         self._closing = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
@@ -322,6 +336,9 @@ class Guardian:
             sweep_journal(self.journal)
         self._reader.join(5)
         self._socket.close()
+        for stdin in self._inputs:
+            with suppress(OSError):
+                stdin.close()
 
     def _signal(self, pid: int, signum: int) -> bool:
         return bool(self._ask({"do": "signal", "pid": pid, "signum": int(signum)}, []).get("ok", False))
@@ -335,13 +352,14 @@ class Guardian:
                 sent = socket.send_fds(self._socket, [line], descriptors)
                 self._socket.sendall(line[sent:])
             except OSError as error:
-                raise ClusterError("The guardian of our processes was killed; nothing can be started.") from error
+                raise _GuardianLost("The guardian of our processes was killed; nothing can be started.") from error
         with self._changed:
             answered = self._changed.wait_for(lambda: token in self._replies or self.lost, timeout=20)
             if token in self._replies:
                 return self._replies.pop(token)
-        reason = "was killed" if answered else "does not answer"
-        raise ClusterError(f"The guardian of our processes {reason}.", "Run the command again.")
+        if answered:
+            raise _GuardianLost("The guardian of our processes was killed.", "Run the command again.")
+        raise ClusterError("The guardian of our processes does not answer.", "Run the command again.")
 
     def _read(self) -> None:
         with self._socket.makefile("rb") as lines, suppress(OSError, ValueError):
