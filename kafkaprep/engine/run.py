@@ -1,4 +1,4 @@
-"""Runs one experiment: traffic, script, healing, final read. What it leaves is a folder; judging comes after.
+"""Runs one experiment: traffic, script, healing, final read.
 
 The order is what makes the verdict sound (AUDITOR's conditions for the final read): the script's faults are lifted,
 the producers closed, brokers back, ISR full, consumers drained, and only then the log is read to its end by a fresh
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,24 +101,23 @@ def run(plan: RunPlan, cluster: Cluster, listener: Listener | None, stop: thread
     """
     began = datetime.now(UTC)
     folder = paths.runs() / f"{began:%Y%m%d-%H%M%S}-{plan.lab}-{plan.nonce[:6]}"
-    folder.mkdir(mode=0o700)
-    save_plan(plan, folder)
-    recorder = Recorder(folder, listener)
-    cluster.begin_lab()
-    guardian = Guardian(
-        plan.nonce,
-        paths.writable("state", "journals") / f"{plan.nonce}.json",
-        log=folder / "guardian.log",
-        on_lost=lambda: None,
-    )
-    try:
+    with ExitStack() as closing:
+        cluster.begin_lab()
+        closing.callback(_give_back, cluster)
+        folder.mkdir(mode=0o700)
+        save_plan(plan, folder)
+        recorder = Recorder(folder, listener)
+        closing.callback(recorder.close)
+        journal = paths.writable("state", "journals") / f"{plan.nonce}.json"
+        guardian = Guardian(plan.nonce, journal, log=folder / "guardian.log")
+        closing.callback(guardian.close)
         _Run(plan, cluster, recorder, guardian, folder, stop).play(began)
-    finally:
-        guardian.close()
-        recorder.close()
-        with suppress(ClusterError):
-            cluster.end_lab()
     return folder
+
+
+def _give_back(cluster: Cluster) -> None:
+    with suppress(ClusterError):
+        cluster.end_lab()
 
 
 class _Run:

@@ -271,6 +271,13 @@ class Host:
                 holder = self._lab[1] if self._lab else "an earlier run"
                 raise ClusterError(f"Another lab (process {holder}) is using the cluster.", "Wait for it to end.")
             self._lab = (number, pid)
+        failures = self._nodes.mend()  # what died while nobody looked
+        if failures:
+            with self._changed:
+                self._lab = None
+                self._changed.notify_all()
+            raise ClusterError(failures[0], "Run `kafkaprep cluster down`, then try again.")
+        self._nodes.forget_deaths()
 
     def _release_lab(self) -> None:
         """Give the cluster back at once; what is still broken is mended behind the scenes.

@@ -137,7 +137,6 @@ class Nodes:
                 raise RunStopped
             node.listening = False
             node.asked_to_die = False
-            node.note = ""
             node.starts += 1
             node.child = self._guardian.spawn(
                 node.name,
@@ -239,6 +238,11 @@ class Nodes:
             except ClusterError as error:
                 failures.append(str(error))
         return failures
+
+    def forget_deaths(self) -> None:
+        """Drop the notes of deaths that no one asked for; a restart keeps them, so that a run hears of them."""
+        for node in self._nodes.values():
+            node.note = ""
 
     def end(self) -> None:
         """End every JVM at once, for good; their data is disposable."""
