@@ -214,6 +214,10 @@ def test_a_broker_killed_by_somebody_else_is_noted(clusters: Callable[..., Local
     assert [node.note for node in cluster.status()].count("broker 3 was killed by the system") == 1
     cluster.mend()
     assert all_running(cluster)
+    assert [node.note for node in cluster.status()].count("broker 3 was killed by the system") == 1
+    cluster.begin_lab()
+    assert [node.note for node in cluster.status() if node.note] == []
+    cluster.end_lab()
     assert is_listening({node.id: node.port for node in cluster.status()}[3])
 
 
