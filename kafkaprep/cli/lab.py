@@ -23,6 +23,7 @@ from kafkaprep.model.settings import Scope, Settings
 from kafkaprep.model.verdict import Outcome
 
 if TYPE_CHECKING:
+    from kafkaprep.engine.cluster.choose import Target
     from kafkaprep.engine.predict import Prediction
     from kafkaprep.engine.saved_run import SavedRun
 
@@ -48,10 +49,18 @@ Examples:
 @click.option(
     "--cluster",
     "backend",
-    type=click.Choice(["auto", "local"]),
+    type=click.Choice(["auto", "local", "mock", "external"]),
     default="auto",
     show_default=True,
-    help="Where to run: `local` starts real Kafka brokers on this machine; `auto` picks what can be had.",
+    help="Where to run: `local` starts real Kafka brokers on this machine; `mock` shows the client's view only; "
+    "`external` is a cluster of yours; `auto` picks local if it can be had.",
+)
+@click.option("--bootstrap", metavar="HOST:PORT", help="Run on your own cluster (implies --cluster external).")
+@click.option(
+    "--client-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="How to log in there: a .properties file with security, sasl and ssl settings.",
 )
 @click.option("--messages", type=int, metavar="N", help="How many messages to send in all.")
 @click.option("--seed", type=int, metavar="N", help="Repeat what a run with this seed chose (which broker leads).")
@@ -79,6 +88,8 @@ def command(
     assignments: tuple[str, ...],
     solution: bool,
     backend: str,
+    bootstrap: str | None,
+    client_config: Path | None,
     messages: int | None,
     seed: int | None,
     compared: tuple[str, ...],
@@ -100,6 +111,7 @@ def command(
         return 0
     lab = find_lab(index, lab_id)
     changes = read_changes(assignments)
+    from kafkaprep.engine.cluster.choose import target
     from kafkaprep.engine.plan import make_plan
     from kafkaprep.engine.predict import parse_prediction
     from kafkaprep.engine.prepare import check_clients
@@ -108,15 +120,16 @@ def command(
         raise UsageError("--compare and --repeat do not go together.", "Compare first, then repeat either side.")
     if compared and expect:
         raise UsageError("--compare and --expect do not go together.", "Two runs have two outcomes.")
+    where = target(backend, bootstrap, client_config)
     predicted = [parse_prediction(text) for text in predictions]
     plans = [make_plan(lab, changes, solution=solution, messages=messages, seed=seed) for _ in range(repeat)]
     if compared:
         other = changes.merged(read_changes(compared))
         plans.append(make_plan(lab, other, solution=solution, messages=messages, seed=plans[0].seed))
-    check_clients(plans[0])
-    check_clients(plans[-1])
+    check_clients(plans[0], where.properties)
+    check_clients(plans[-1], where.properties)
     with stop_on_signals() as stop:
-        runs = _run_all(lab, plans, stop, plain or as_json, quiet or as_json)
+        runs = _run_all(lab, where, plans, stop, plain or as_json, quiet or as_json)
     judged = [_judge(lab, folder, measured) for folder, measured in runs]
     if compared:
         return _report_comparison(lab, judged, as_json)
@@ -134,20 +147,20 @@ def read_changes(assignments: Sequence[str]) -> Settings:
 
 
 def _run_all(
-    lab: Lab, plans: Sequence[Any], stop: threading.Event, plain: bool, quiet: bool
+    lab: Lab, where: Target, plans: Sequence[Any], stop: threading.Event, plain: bool, quiet: bool
 ) -> list[tuple[Path, dict[str, float]]]:
     from kafkaprep.cli.installing import ready_installation
     from kafkaprep.cli.live import Display, LiveDisplay, PlainDisplay
     from kafkaprep.cli.report import console
-    from kafkaprep.engine.cluster.local import LocalCluster, connect
+    from kafkaprep.engine.cluster.choose import choose, fit
     from kafkaprep.engine.prepare import check_capabilities
     from kafkaprep.engine.run import run
 
     began = time.monotonic()
-    running = connect()
-    if running is not None:
-        running.close()
-    cluster = LocalCluster(None if running is not None else ready_installation(stop))
+    chosen = choose(where, lab, plans, lambda: ready_installation(stop))
+    cluster = chosen.cluster
+    if chosen.note:
+        click.echo(chosen.note, err=True)
     check_capabilities(lab, cluster)
     out = console(stderr=True)
     settings = plans[0].settings
@@ -163,7 +176,10 @@ def _run_all(
         started = time.monotonic()
         cluster.start(display.say, stop)
         cluster_start_s = time.monotonic() - started
-        for number, plan in enumerate(plans, start=1):
+        fitted = [fit(lab, plan, cluster) for plan in plans]
+        if fitted[0][1]:
+            display.say(fitted[0][1])
+        for number, (plan, _) in enumerate(fitted, start=1):
             if len(plans) > 1:
                 display.say(f"Run {number} of {len(plans)}")
             folder = run(plan, cluster, display.on_event, stop)
@@ -180,7 +196,8 @@ def _judge(lab: Lab, folder: Path, measured: dict[str, float]) -> tuple[SavedRun
     started = time.monotonic()
     saved = open_run(folder)
     audit_s = time.monotonic() - started
-    note_outcome(folder.parent, lab.id, saved.outcome)
+    if not saved.view:  # what the mock shows counts as no proof
+        note_outcome(folder.parent, lab.id, saved.outcome)
     document = saved.document()
     document["durations"] = {
         "cluster_start_s": round(measured["cluster_start_s"], 3),

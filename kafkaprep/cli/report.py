@@ -107,6 +107,8 @@ def print_verdict(out: Console, lab: Lab, saved: SavedRun, *, next_steps: bool =
     out.print()
     out.print(line)
     out.print()
+    if saved.view:
+        _print_paragraph(out, "Mock", sanitise(f"{saved.view[:1].upper()}{saved.view[1:]}. {lab.mock}"))
     out.print(Padding(_ledgers(saved), (0, 0, 0, 2)))
     _print_fates(out, saved)
     for promise in saved.verdict.promises:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from kafkaprep.engine.client_properties import without_secrets
 from kafkaprep.engine.cluster.base import Cluster
 from kafkaprep.engine.terminal_text import sanitise
 from kafkaprep.engine.traffic.client_config import consumer_config, producer_config
@@ -23,34 +26,44 @@ def check_capabilities(lab: Lab, cluster: Cluster) -> None:
         )
 
 
-def check_clients(plan: RunPlan) -> None:
+def check_clients(plan: RunPlan, connection: Mapping[str, str] | None = None) -> None:
     """Let the client itself judge the combination of settings, without connecting to anything.
 
     Some settings are fine alone and contradict each other (acks=1 with enable.idempotence=true), and only librdkafka
-    knows all of its rules. Raises UsageError with its words.
+    knows all of its rules. `connection` is how to log in to the learner's own cluster. Raises UsageError with
+    its words.
     """
     from confluent_kafka import Consumer, KafkaException, Producer
 
+    login = dict(connection or {})
     quiet = {"log_level": 0}
     commit = plan.settings.get(Scope.APPLICATION, "commit", "after")
     try:
-        Producer({**producer_config(_NOWHERE, plan.settings[Scope.PRODUCER], "kafkaprep-check"), **quiet})
+        Producer({**producer_config(_NOWHERE, plan.settings[Scope.PRODUCER], "kafkaprep-check", login), **quiet})
     except KafkaException as error:
-        raise _refused("producer", error) from error
+        raise _refused("producer", error, login) from error
     try:
         consumer = Consumer(
             {
                 **consumer_config(
-                    _NOWHERE, plan.settings[Scope.CONSUMER], "kafkaprep-check", group="kafkaprep-check", commit=commit
+                    _NOWHERE,
+                    plan.settings[Scope.CONSUMER],
+                    "kafkaprep-check",
+                    group="kafkaprep-check",
+                    commit=commit,
+                    connection=login,
                 ),
                 **quiet,
             }
         )
         consumer.close()
     except KafkaException as error:
-        raise _refused("consumer", error) from error
+        raise _refused("consumer", error, login) from error
 
 
-def _refused(client: str, error: Exception) -> UsageError:
+def _refused(client: str, error: Exception, login: Mapping[str, str]) -> UsageError:
     reason = error.args[0].str() if error.args and hasattr(error.args[0], "str") else str(error)
-    return UsageError(f"librdkafka refuses these {client} settings: {sanitise(reason)}.", "Change one of them.")
+    return UsageError(
+        f"librdkafka refuses these {client} settings: {sanitise(without_secrets(reason, login))}.",
+        "Change one of them.",
+    )

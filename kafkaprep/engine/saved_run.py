@@ -57,6 +57,12 @@ class SavedRun:
         return Outcome.INCONCLUSIVE if self.void is not None else self.verdict.outcome
 
     @property
+    def view(self) -> str:
+        """What the run shows less than one on a real cluster; empty for one that was."""
+        cluster = self.last(EventName.RUN_STARTED).get("cluster")
+        return str(cluster.get("view", "")) if isinstance(cluster, dict) else ""
+
+    @property
     def settings(self) -> Settings:
         return Settings.from_dict(self.plan["settings"])
 

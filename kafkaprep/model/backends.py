@@ -53,27 +53,27 @@ def missing(
     needs: Iterable[Capability], capabilities: Iterable[Capability], why: Mapping[Capability, str]
 ) -> list[str]:
     """One reason for each need that is not among the capabilities."""
-    return [f"{need}: {why.get(need, 'it cannot do that')}" for need in sorted(set(needs) - set(capabilities))]
+    return [f"no {need} ({why.get(need, 'it cannot do that')})" for need in sorted(set(needs) - set(capabilities))]
 
 
 def mock_refuses_step(verb: str, argument: str) -> str | None:
     """Why a step would prove nothing on the mock cluster; None when it is honest there."""
     if verb == "send" or (verb, argument.split(" ")[0]) in _ON_MOCK:
         return None
-    return f"`{verb}: {argument}` has no counterpart in it"
+    return f"`{verb}: {argument}` (it has nothing of the kind)"
 
 
 def external_refuses_step(verb: str, argument: str) -> str | None:
     """Why a step may not be played on somebody's own cluster; None when it only concerns our clients."""
     if verb == "send" or (verb, argument) in _ON_CLIENTS:
         return None
-    return f"`{verb}: {argument}` is for brokers, and {_OURS_ONLY}"
+    return f"`{verb}: {argument}` ({_OURS_ONLY})"
 
 
 def mock_refuses_settings(settings: Settings) -> list[str]:
     """Settings that the mock cluster ignores, or answers in the opposite way of a broker."""
     return [
-        f"{scope}.{name}={value}: {why}" for scope, name, value in settings if (why := _mock_lie(scope, name, value))
+        f"{scope}.{name}={value} ({why})" for scope, name, value in settings if (why := _mock_lie(scope, name, value))
     ]
 
 
@@ -95,7 +95,7 @@ def _mock_lie(scope: Scope, name: str, value: str) -> str | None:
 
 def external_refuses_settings(settings: Settings) -> list[str]:
     """Settings that would change more of somebody's cluster than our own topic and group."""
-    reasons = [f"broker.{name}: {_OURS_ONLY}" for name in settings[Scope.BROKER]]
+    reasons = [f"broker.{name} ({_OURS_ONLY})" for name in settings[Scope.BROKER]]
     if "transactional.id" in settings[Scope.PRODUCER]:
-        reasons.append(f"producer.transactional.id: {EXTERNAL_LACKS[Capability.TRANSACTIONS]}")
+        reasons.append(f"producer.transactional.id ({EXTERNAL_LACKS[Capability.TRANSACTIONS]})")
     return reasons

@@ -51,6 +51,7 @@ class Inspector:
         self._stop = stop
         self._properties = dict(properties or {})
         self._call_timeout_s = call_timeout_s
+        self._callbacks: dict[str, Any] = {}
         self._client: AdminClient | None = None
         self._last_error = ""
 
@@ -70,6 +71,7 @@ class Inspector:
                     "reconnect.backoff.ms": 20,
                     "reconnect.backoff.max.ms": 200,
                     "log_level": 0,
+                    **self._callbacks,
                 }
             )
         return self._client
@@ -132,22 +134,25 @@ class Inspector:
             try:
                 self.client.create_topics([topic], request_timeout=5)[name].result(6)
             except Exception as error:
-                reason = _kafka_error(error)
+                reason = kafka_error(error)
                 if reason.name() == "TOPIC_ALREADY_EXISTS":
                     return True
-                if reason.name() in _PERMANENT:
+                if reason.name() in PERMANENT:
                     raise ClusterError(f"Kafka refused to create the topic: {reason.str()}.") from error
                 self._last_error = reason.str()
                 return False
             return True
 
         self._await(create, timeout_s, lambda: f"The topic {name} could not be created: {self._last_error}.")
+        return self._await_led(name, len(assignment), timeout_s)
+
+    def _await_led(self, name: str, count: int, timeout_s: float) -> tuple[PartitionState, ...]:
         created: tuple[PartitionState, ...] = ()
 
         def led() -> bool:
             nonlocal created
             created = self.partitions(name)
-            return len(created) == len(assignment) and _healthy(created)
+            return len(created) == count and _healthy(created)
 
         self._await(led, timeout_s, lambda: f"The topic {name} has no leader or no full ISR after {timeout_s:g} s.")
         return created
@@ -250,11 +255,11 @@ class Inspector:
         try:
             return call()
         except Exception as error:  # confluent_kafka, concurrent.futures: all mean "no answer now"
-            self._last_error = _kafka_error(error).str()
+            self._last_error = kafka_error(error).str()
             return None
 
 
-_PERMANENT = {
+PERMANENT = {
     "INVALID_CONFIG",
     "INVALID_REPLICA_ASSIGNMENT",
     "INVALID_REPLICATION_FACTOR",
@@ -279,7 +284,7 @@ class _NoAnswer:
         return self._text
 
 
-def _kafka_error(error: Exception) -> KafkaError | _NoAnswer:
+def kafka_error(error: Exception) -> KafkaError | _NoAnswer:
     from confluent_kafka import KafkaError
 
     first: Any = error.args[0] if error.args else None
