@@ -48,6 +48,8 @@ PROMISES = {
 }
 
 
+_OF_THE_CONSUMER = ("nothing_skipped", "processed_once")  # a kept one says more than that the log is complete
+
 FATES = {
     "never_sent": "never sent",
     "lost_before_broker": "failed before any broker had them",
@@ -112,7 +114,7 @@ def print_verdict(out: Console, lab: Lab, saved: SavedRun, *, next_steps: bool =
     out.print(Padding(_ledgers(saved), (0, 0, 0, 2)))
     _print_fates(out, saved)
     for promise in saved.verdict.promises:
-        _print_promise(out, promise, saved.void is not None)
+        _print_promise(out, promise, saved)
     out.print()
     _print_paragraph(out, "Why", sanitise(why(lab, saved)))
     for command, what in next_commands(lab, saved) if next_steps else []:
@@ -138,11 +140,13 @@ def headline(saved: SavedRun) -> str:
         return f"{sanitise(saved.void['fault'])}: {sanitise(saved.void['reason'])}"
     if counts["missing"]:
         return f"{counts['missing']} messages were reported delivered and are in no log."
+    if saved.outcome is Outcome.KEPT and saved.verdict.promises[0].name in _OF_THE_CONSUMER:
+        return f"The promise is kept that {_meaning(saved.verdict.promises[0], saved)}."
     if saved.outcome is Outcome.KEPT:
         return f"All {counts['reported_delivered']} messages reported delivered are in the log."
     broken = [promise for promise in saved.verdict.promises if promise.outcome is Outcome.BROKEN]
     if broken:
-        return f"{broken[0].count} messages break the promise that {PROMISES[broken[0].name]}."
+        return f"{broken[0].count} messages break the promise that {_meaning(broken[0], saved)}."
     return "Not enough could be proven."
 
 
@@ -156,7 +160,13 @@ def _ledgers(saved: SavedRun) -> Table:
     failed = _note(counts["failed"], "reported failed")
     table.add_row("reported delivered", str(counts["reported_delivered"]), failed)
     table.add_row("in the log", str(counts["in_log"]), _note(counts["duplicated_in_log"], "of them more than once"))
-    table.add_row("processed", str(counts["processed"]), _note(counts["processed_twice"], "of them more than once"))
+    handled = (_note(counts["processed_twice"], "of them more than once"), _note(counts["skipped"], "skipped"))
+    table.add_row("processed", str(counts["processed"]), ", ".join(filter(None, handled)))
+    if saved.effects is not None:
+        twice = sum(rows > 1 for rows in saved.effects.values())
+        calls = f"of {saved.handler_calls} calls of the handler"
+        table.add_row("rows in the sink", str(sum(saved.effects.values())), calls)
+        table.add_row("messages in the sink", str(len(saved.effects)), _note(twice, "of them more than once"))
     if counts["missing"]:
         ids = ranges(missing_ids(saved))
         shown = ids if len(ids) <= _IDS_SHOWN else f"{ids[:_IDS_SHOWN]}…"
@@ -180,10 +190,17 @@ def _print_indented(out: Console, text: Text) -> None:
     out.print(Padding(text, (0, 0, 0, 2)))
 
 
-def _print_promise(out: Console, promise: PromiseResult, void: bool) -> None:
-    outcome = Outcome.INCONCLUSIVE if void else promise.outcome
+def _meaning(promise: PromiseResult, saved: SavedRun) -> str:
+    """What is promised; where there is a sink, processing means its effect there."""
+    if promise.name == "processed_once" and saved.effects is not None:
+        return "every message takes effect exactly once"
+    return PROMISES[promise.name]
+
+
+def _print_promise(out: Console, promise: PromiseResult, saved: SavedRun) -> None:
+    outcome = Outcome.INCONCLUSIVE if saved.void is not None else promise.outcome
     text = Text("Promise ").append(f"{symbol(outcome, out)} {outcome}", style=STYLES[outcome])
-    text.append(f": {PROMISES[promise.name]} ({promise.name}).")
+    text.append(f": {_meaning(promise, saved)} ({promise.name}).")
     if promise.severity is not None:
         text.append(f" With these settings, breaking it is {_SEVERITY[promise.severity]}.")
     _print_indented(out, text)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from kafkaprep.engine.saved_run import SavedRun
 from kafkaprep.model.history import EventName
 from kafkaprep.model.lab import WHY_NUMBERS, Lab
+from kafkaprep.model.script import crash_point
 from kafkaprep.model.settings import Scope
 from kafkaprep.model.verdict import Outcome
 
@@ -36,6 +37,11 @@ def missing_ids(saved: SavedRun) -> list[int]:
     return sorted(found)
 
 
+def _listed(saved: SavedRun, name: str) -> str:
+    """The ids of a class as ranges, as far as the audit lists them."""
+    return ranges(int(str(member)) for member in saved.verdict.classes.get(name, ())) or "none"
+
+
 def numbers(saved: SavedRun) -> dict[str, str]:
     """A text for each of WHY_NUMBERS; `–` where the run has no such thing."""
     counts = saved.verdict.counts
@@ -48,23 +54,44 @@ def numbers(saved: SavedRun) -> dict[str, str]:
                 return f"{value:.2f}" if isinstance(value, float) else str(value)
         return "–"
 
+    crash_message = next(
+        (str(point[1]) for point in (crash_point(verb, argument) for verb, argument in saved.plan["steps"]) if point),
+        "–",
+    )
+    effects = saved.effects
     filled = {
         "planned": str(counts["planned"]),
         "sent": str(counts["sent"]),
         "reported": str(counts["reported_delivered"]),
+        "acked": str(counts["acked"]),
         "failed": str(counts["failed"]),
         "in_log": str(counts["in_log"]),
         "missing": str(counts["missing"]),
         "missing_ids": ranges(missing_ids(saved)) or "none",
         "lost": str(counts["lost"]),
+        "lost_ids": _listed(saved, "lost"),
+        "reused": str(len(saved.verdict.classes.get("offset_conflict", ()))),
         "duplicated": str(counts["duplicated_in_log"]),
         "processed": str(counts["processed"]),
+        "skipped": str(counts["skipped"]),
+        "skipped_ids": _listed(saved, "skipped"),
+        "twice": str(counts["processed_twice"]),
+        "twice_ids": _listed(saved, "processed_twice"),
+        "calls": str(saved.handler_calls),
+        "effects": "–" if effects is None else str(sum(effects.values())),
+        "effects_twice": "–" if effects is None else str(sum(rows > 1 for rows in effects.values())),
         "acks": saved.settings.get(Scope.PRODUCER, "acks", "all"),
+        "min_isr": saved.settings.get(Scope.TOPIC, "min.insync.replicas", "1"),
+        "commit": saved.settings.get(Scope.APPLICATION, "commit", "after"),
+        "sink": saved.settings.get(Scope.APPLICATION, "sink", "–"),
         "paused": first("pause", "broker"),
         "paused_at": first("pause", "at_s"),
         "killed": first("kill", "broker"),
         "killed_at": first("kill", "at_s"),
         "new_leader": first("new leader", "broker"),
+        "crashed_at": first("crash", "at_s"),
+        "crash_message": crash_message,
+        "started_at": first("start", "at_s"),
     }
     assert filled.keys() == WHY_NUMBERS.keys()
     return filled

@@ -41,6 +41,9 @@ def test_the_numbers_are_those_of_the_run(tmp_path: Path) -> None:
         "planned": "400", "sent": "400", "reported": "400", "failed": "0", "in_log": "299", "missing": "101",
         "missing_ids": "7, 300–399", "lost": "0", "duplicated": "0", "processed": "299", "acks": "0",
         "paused": "2", "paused_at": "1.25", "killed": "2", "killed_at": "1.93", "new_leader": "3",
+        "acked": "0", "lost_ids": "none", "reused": "0", "skipped": "0", "skipped_ids": "none", "twice": "0",
+        "twice_ids": "none", "calls": "299", "effects": "–", "effects_twice": "–", "min_isr": "1", "commit": "after",
+        "sink": "–", "crashed_at": "–", "crash_message": "–", "started_at": "–",
     }  # fmt: skip
     assert filled == wanted
 
