@@ -1,4 +1,4 @@
-"""A run's folder and what can be told from it: the one reader of plan.json, history.jsonl and the ledgers.
+"""A run's folder, read and judged: the one reader of its files.
 
 Judging is a pure function of these files, so a run can be judged again at any time, by a later version as well. The
 document it makes is the JSON of `kafkaprep lab --json`.

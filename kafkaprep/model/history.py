@@ -1,4 +1,4 @@
-"""What was planned and what happened, in the order it happened: the events of history.jsonl.
+"""What was planned and what happened, in the order it happened.
 
 An event is one JSON object per line: {"at_s": seconds since the run began, "event": name, …fields}. The names
 are the EventName members; the fields of each are listed there.

@@ -1,4 +1,4 @@
-"""`kill: TARGET`: SIGKILL. Unread socket buffers die with the process; its page cache, and so its log, survives."""
+"""`kill: TARGET`: SIGKILL; the log survives it, unread socket bytes do not."""
 
 from __future__ import annotations
 

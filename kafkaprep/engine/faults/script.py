@@ -1,4 +1,4 @@
-"""Runs a lab's script: step by step, each armed, observed, and undone at the end in reverse order.
+"""Runs a script: each step armed, observed, and undone in reverse order.
 
 A new verb is one module and one line in VERBS.
 """
