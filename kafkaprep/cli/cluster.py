@@ -27,7 +27,7 @@ def command() -> None:
     """The local cluster: 1 controller and 3 brokers, real Apache Kafka, on 127.0.0.1 only."""
 
 
-@command.command(context_settings=_HELP)
+@command.command(context_settings=_HELP, epilog="\b\nExamples:\n  kafkaprep cluster install")
 def install() -> None:
     """Fetch Kafka's jars (once), verify them, and train the class archive."""
     from kafkaprep.cli.installing import ready_installation
@@ -39,7 +39,10 @@ def install() -> None:
         click.echo("There is no class archive: brokers start more slowly. `kafkaprep cluster install` tries again.")
 
 
-@command.command(context_settings=_HELP)
+@command.command(
+    context_settings=_HELP,
+    epilog="\b\nExamples:\n  kafkaprep cluster up\n  kafkaprep lab acks-zero      starts at once then",
+)
 def up() -> None:
     """Start the cluster and leave it running until `down`, or until it was idle for 30 minutes."""
     from kafkaprep.cli.installing import ready_installation
@@ -57,7 +60,7 @@ def up() -> None:
     click.echo("`kafkaprep cluster down` ends it; so do 30 idle minutes.")
 
 
-@command.command(context_settings=_HELP)
+@command.command(context_settings=_HELP, epilog="\b\nExamples:\n  kafkaprep cluster down")
 def down() -> None:
     """End the running cluster and delete its data."""
     from kafkaprep.engine.cluster.local import take_down
@@ -65,7 +68,9 @@ def down() -> None:
     click.echo("The cluster is down." if take_down() else "No cluster was running.")
 
 
-@command.command(context_settings=_HELP)
+@command.command(
+    context_settings=_HELP, epilog="\b\nExamples:\n  kafkaprep cluster status\n  kafkaprep cluster status --json"
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def status(as_json: bool) -> None:
     """Show what is installed and what runs."""
@@ -125,7 +130,10 @@ def _account() -> dict[str, Any]:
     return {"format": 1, "installed": installed, "running": running}
 
 
-@command.command(context_settings=_HELP)
+@command.command(
+    context_settings=_HELP,
+    epilog="\b\nExamples:\n  kafkaprep cluster uninstall\n  kafkaprep cluster uninstall --yes      for scripts",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def uninstall(yes: bool) -> None:
     """Delete Kafka's jars and the class archive. Saved runs and your progress stay."""

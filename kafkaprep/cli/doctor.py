@@ -154,7 +154,14 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
 )
 
 
-@click.command(name="doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    name="doctor",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  kafkaprep doctor
+  kafkaprep doctor --json      for a bug report""",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def command(as_json: bool) -> int:
     """Check what kafkaprep needs on this machine, and end what a killed one left behind.

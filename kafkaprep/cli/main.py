@@ -6,7 +6,9 @@ cluster could be had; 130 interrupted. A command's module is imported only when 
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -73,8 +75,40 @@ def cli(debug: bool) -> None:
     """How Kafka messages get lost or duplicated, taught and proven on a real local cluster."""
 
 
+# For terminals that cannot show a character: one that looks like it, of the same width.
+_SIMILAR = {
+    "✓": "+",
+    "✗": "x",
+    "×": "x",
+    "→": ">",
+    "▸": ">",
+    "–": "-",
+    "—": "-",
+    "·": "-",
+    "…": "~",
+    "“": '"',
+    "”": '"',
+    "’": "'",
+}
+
+
+def _similar(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SIMILAR.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+def _show_what_can_be_shown() -> None:
+    """What the encoding of stdout or stderr lacks is replaced, where Python would end with an error."""
+    codecs.register_error("kafkaprep-similar", _similar)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="kafkaprep-similar")
+
+
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _show_what_can_be_shown()
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
