@@ -40,6 +40,7 @@ _TOPIC = "bench"
 _MESSAGES = 1_000_000
 _MESSAGE = b"x" * 100
 _PACED = 3000
+_SLICES = 8
 _PACE_S = 0.001
 _GOAL_THROUGHPUT = 1 / 0.85
 _GOAL_LATENCY_MS = 1.0
@@ -99,84 +100,102 @@ def _ways(installation: Installation) -> Iterator[_Ways]:
             guardian.close()
 
 
-def _producer(bootstrap: str, **settings: object) -> Any:
-    from confluent_kafka import Producer
+class _Way:
+    """A producer on one way, connected and warm, and what was measured with it in this round."""
 
-    return Producer({"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0, **settings})
+    def __init__(self, bootstrap: str) -> None:
+        from confluent_kafka import Producer
 
+        self.took_s = 0.0
+        self.latencies_ms: list[float] = []
+        self._failed: list[object] = []
+        common = {"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0}
+        self._quick: Any = Producer({**common, "delivery.report.only.error": True})
+        self._steady: Any = Producer({**common, "linger.ms": 0})
+        self.send_all(10_000)
+        self.send_paced(50)
+        self.took_s = 0.0
+        self.latencies_ms.clear()
 
-def _throughput(bootstrap: str, messages: int = _MESSAGES) -> float:
-    """Acknowledged messages a second."""
-    failed: list[object] = []
-
-    def reported(error: object, _: object) -> None:
-        failed.append(error)
-
-    producer = _producer(bootstrap, **{"delivery.report.only.error": True})
-    producer.list_topics(_TOPIC, timeout=10)
-    began = time.monotonic()
-    for _ in range(messages):
-        while True:
-            try:
-                producer.produce(_TOPIC, _MESSAGE, on_delivery=reported)
-                break
-            except BufferError:
-                producer.poll(0.01)
-    if producer.flush(60) or failed:
-        raise RuntimeError(f"not every message was acknowledged: {failed[:3]}")
-    return messages / (time.monotonic() - began)
-
-
-def _latencies_ms(bootstrap: str) -> tuple[float, float]:
-    """The median and the 99th percentile from `produce` to the report, at a steady pace without lingering."""
-    producer = _producer(bootstrap, **{"linger.ms": 0})
-    producer.list_topics(_TOPIC, timeout=10)
-    found: list[float] = []
-
-    def send() -> None:
+    def send_all(self, messages: int) -> None:
+        """As fast as it goes, until all are acknowledged."""
+        producer = self._quick
         began = time.monotonic()
-        producer.produce(_TOPIC, _MESSAGE, on_delivery=lambda error, _: found.append(time.monotonic() - began))
+        for _ in range(messages):
+            while True:
+                try:
+                    producer.produce(_TOPIC, _MESSAGE, on_delivery=self._report)
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+        self._flush(producer)
+        self.took_s += time.monotonic() - began
 
-    due = time.monotonic()
-    for _ in range(_PACED):
-        send()
-        due += _PACE_S
-        while (left := due - time.monotonic()) > 0:
-            producer.poll(left)
-    producer.flush(30)
-    cuts = quantiles(found, n=100)
-    return cuts[49] * 1000, cuts[98] * 1000
+    def send_paced(self, messages: int) -> None:
+        """One after the other at a steady pace, without lingering."""
+        producer = self._steady
+        due = time.monotonic()
+        for _ in range(messages):
+            self._send_timed(producer)
+            due += _PACE_S
+            while (left := due - time.monotonic()) > 0:
+                producer.poll(left)
+        self._flush(producer)
+
+    def _send_timed(self, producer: Any) -> None:
+        began = time.monotonic()
+
+        def reported(error: object, message: object) -> None:
+            self.latencies_ms.append((time.monotonic() - began) * 1000)
+            self._report(error, message)
+
+        producer.produce(_TOPIC, _MESSAGE, on_delivery=reported)
+
+    def _report(self, error: object, _: object) -> None:
+        if error is not None:
+            self._failed.append(error)
+
+    def _flush(self, producer: Any) -> None:
+        if producer.flush(60) or self._failed:
+            raise RuntimeError(f"not every message was acknowledged: {self._failed[:3]}")
 
 
 def rows(installation: Installation, rounds: int) -> list[Row]:
-    """Interleaved rounds in changing order, after one of each that warms the broker."""
+    """Rounds of short slices, direct and proxied in turn, so that a slow second of the machine hits both."""
+    ratios: list[float] = []
     rates: dict[str, list[float]] = {"direct": [], "proxied": []}
     middles: dict[str, list[float]] = {"direct": [], "proxied": []}
     tails: dict[str, list[float]] = {"direct": [], "proxied": []}
-    with _ways(installation) as ways:
-        both = [("direct", ways.direct), ("proxied", ways.proxied)]
-        for _, bootstrap in both:
-            _throughput(bootstrap, _MESSAGES // 2)
-        for number in range(rounds):
-            for name, bootstrap in both if number % 2 else reversed(both):
-                rates[name].append(_throughput(bootstrap))
-                middle, tail = _latencies_ms(bootstrap)
-                middles[name].append(middle)
-                tails[name].append(tail)
+    with _ways(installation) as bootstraps:
+        for _ in range(rounds + 1):
+            ways = {"direct": _Way(bootstraps.direct), "proxied": _Way(bootstraps.proxied)}
+            turns = [*ways.values(), *reversed(ways.values())] * (_SLICES // 2)
+            for way in turns:
+                way.send_all(_MESSAGES // _SLICES)
+            for way in turns:
+                way.send_paced(_PACED // _SLICES)
+            ratios.append(ways["proxied"].took_s / ways["direct"].took_s)
+            for name, way in ways.items():
+                cuts = quantiles(way.latencies_ms, n=100)
+                rates[name].append(_MESSAGES / way.took_s)
+                middles[name].append(cuts[49])
+                tails[name].append(cuts[98])
+    for found in (ratios, *rates.values(), *middles.values(), *tails.values()):
+        del found[0]  # the round that warmed the broker
     detail = {f"{name}_per_s": median(found) for name, found in rates.items()}
     latency = {f"{name}_p99_ms": median(found) for name, found in tails.items()}
     latency |= {f"{name}_p50_ms": median(found) for name, found in middles.items()}
     return [
         Row(
             "idle proxy: throughput, direct ÷ proxied",
-            median(rates["direct"]) / median(rates["proxied"]),
+            median(ratios),
             "the same broker directly",
             round(_GOAL_THROUGHPUT, 3),
             detail=detail,
         ),
         Row(
             "idle proxy: p99 latency, proxied − direct",
-            median(tails["proxied"]) - median(tails["direct"]),
+            median(proxied - direct for proxied, direct in zip(tails["proxied"], tails["direct"], strict=True)),
             "the same broker directly",
             _GOAL_LATENCY_MS,
             "ms",

@@ -93,7 +93,9 @@ class Pipe:
         self.holding: list[Held] = []  # not opened yet
         self._connection = connection
         self._hub = connection.hub
+        self._view = self._hub.reactor.view
         self._direction = direction
+        self._is_request = direction is Direction.REQUEST
         self._source = source
         self._sink = sink
         self._splitter = splitter
@@ -108,7 +110,7 @@ class Pipe:
 
     def read(self) -> None:
         """Take one buffer full from the source and deal with it."""
-        view = self._hub.reactor.view
+        view = self._view
         begun = len(self._head_begun)
         if begun:
             view[:begun] = self._head_begun
@@ -123,15 +125,16 @@ class Pipe:
             self._connection.source_ended(self)
         elif not self.muted:
             self._take(view, begun + got)
-            self._settle()
+            if self._queue or self.muted:  # otherwise nothing to wait for has changed
+                self._settle()
 
     def _take(self, view: memoryview, end: int) -> None:
         splitter = self._splitter
         connection = self._connection
         pieces = splitter.split(self._hub.reactor.buffer, end)
         whole = end - splitter.kept
-        self._head_begun = bytes(view[whole:end])
-        if self._direction is Direction.REQUEST:
+        self._head_begun = bytes(view[whole:end]) if splitter.kept else b""
+        if self._is_request:
             for head, _, _ in pieces:
                 if head is not None and head.client != connection.client:
                     connection.identify(head.client)
@@ -153,7 +156,7 @@ class Pipe:
     def _note(self, head: Any) -> int:
         """Keep the table of requests in flight; the api that the frame belongs to."""
         pending = self._connection.pending
-        if self._direction is Direction.RESPONSE:
+        if not self._is_request:
             return pending.pop(head.correlation_id, UNKNOWN_API)
         if head.answered:
             if len(pending) >= MAX_PENDING:
@@ -201,7 +204,7 @@ class Pipe:
         fate: Fate | Held = Fate.DROP
         if rule.action in (Action.DELAY, Action.HOLD):
             fate = self._hold(verdict, head)
-        elif self._direction is Direction.REQUEST:
+        elif self._is_request:
             connection.pending.pop(head.correlation_id, None)
         if rule.action is Action.RESET:
             self._hub.book.counts(rule_id).closed += 1
@@ -267,7 +270,7 @@ class Pipe:
         held.data.clear()
         if self._fate is held:
             self._fate = Fate.DROP
-        if self._direction is Direction.REQUEST:
+        if self._is_request:
             self._connection.pending.pop(held.correlation_id, None)
         self._hub.book.lost(held.rule_id)
 
