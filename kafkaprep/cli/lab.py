@@ -80,6 +80,7 @@ Examples:
 )
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run it N times in a row.")
 @click.option("--expect", type=click.Choice(["kept", "broken"]), help="Exit with 1 unless every run ends like this.")
+@click.option("--code", "as_code", is_flag=True, help="Run nothing; show the application settings as code.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 @click.option("--plain", is_flag=True, help="Plain lines instead of a live display.")
 @click.option("--quiet", is_flag=True, help="Only the verdict.")
@@ -96,6 +97,7 @@ def command(
     predictions: tuple[str, ...],
     repeat: int,
     expect: str | None,
+    as_code: bool,
     as_json: bool,
     plain: bool,
     quiet: bool,
@@ -111,6 +113,11 @@ def command(
         return 0
     lab = find_lab(index, lab_id)
     changes = read_changes(assignments)
+    if as_code:
+        from kafkaprep.cli.code import print_code
+
+        print_code(lab, lab.settings(changes, solution=solution), as_json)
+        return 0
     from kafkaprep.engine.cluster.choose import target
     from kafkaprep.engine.plan import make_plan
     from kafkaprep.engine.predict import parse_prediction

@@ -22,7 +22,7 @@ from kafkaprep.engine.explain import missing_ids, ranges, why
 from kafkaprep.engine.saved_run import SavedRun
 from kafkaprep.engine.terminal_text import sanitise
 from kafkaprep.model.lab import Lab
-from kafkaprep.model.settings import Settings
+from kafkaprep.model.settings import Scope, Settings
 from kafkaprep.model.verdict import Outcome, PromiseResult
 
 WIDTH = 80
@@ -227,11 +227,16 @@ def next_commands(lab: Lab, saved: SavedRun) -> list[tuple[str, str]]:
     command = f"{program()} lab {lab.id}"
     if saved.void is not None or saved.outcome is Outcome.INCONCLUSIVE:
         return [(command, "to run it again")]
+    as_code: list[tuple[str, str]] = []
+    if lab.solution[Scope.APPLICATION]:
+        changed = [each for each in saved.settings if each[0] is Scope.APPLICATION and each not in list(lab.start)]
+        values = "".join(f" --set {scope}.{name}={value}" for scope, name, value in changed)
+        as_code = [(f"{command} --code{values}", "the application settings of this run, in Python and in Java")]
     if saved.outcome is Outcome.BROKEN:
-        return [(command + flags(lab.solution), "the same faults, with the settings that keep the promise")]
+        return [(command + flags(lab.solution), "the same faults, with the settings that keep the promise"), *as_code]
     if saved.settings == lab.start:
-        return []
-    return [(command, "the same faults, with the settings that break it")]
+        return as_code
+    return [(command, "the same faults, with the settings that break it"), *as_code]
 
 
 def flags(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kafkaprep import paths
+from kafkaprep.catalog.application import load_application_code
 from kafkaprep.catalog.labs import load_labs
 from kafkaprep.catalog.settings import load_settings
 from kafkaprep.errors import ContentError, UsageError
@@ -35,6 +36,11 @@ def command(folder: Path | None, as_json: bool) -> int:
         table = load_settings()
     except ContentError as error:
         table, errors = None, [str(error)]
+    if table is not None and folder is None:
+        try:
+            load_application_code(table=table)
+        except ContentError as error:
+            errors.append(str(error))
     index = {} if table is None else load_labs(labs, table)
     errors += [str(lab) for lab in index.values() if isinstance(lab, BrokenLab)]
     if as_json:
