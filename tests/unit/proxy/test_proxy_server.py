@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -552,3 +554,66 @@ def test_ports_are_known_and_kept_before_the_start(free_port: int) -> None:
 def test_only_loopback_is_listened_on(proxy: ProxyServer) -> None:
     listening = [one for one in psutil.Process().net_connections("tcp") if one.laddr.port == proxy.ports[1]]
     assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_no_frame_is_torn_and_nothing_is_kept(broker: Broker, proxy: ProxyServer, seed: int) -> None:
+    """Random rules, chunks and endings; then a clean slate passes everything again."""
+    chance = random.Random(seed)
+    rules: list[int] = []
+    sent: set[bytes] = set()
+    clients: list[Client] = []
+    for number in range(120):
+        act = chance.random()
+        if act < 0.15:
+            rules.append(proxy.add_rule(any_rule(chance)))
+        elif act < 0.25 and rules:
+            rule_id = rules.pop(chance.randrange(len(rules)))
+            proxy.release(rule_id, drop=chance.random() < 0.5)
+            if chance.random() < 0.7:
+                proxy.remove(rule_id, drop_held=chance.random() < 0.5)
+        elif act < 0.32 and clients:
+            clients.pop(chance.randrange(len(clients))).close()
+        elif act < 0.5 or not clients:
+            with suppress(ConnectionError):
+                clients.append(Client(proxy.ports[1]))
+        else:
+            body = bytes([number]) * chance.choice([0, 10, 1000, 300_000])
+            make = chance.choice([produce, request])
+            frame = make(number, body, client=chance.choice(["one", "two"]))
+            sent.add(frame[4:])
+            cut = chance.randrange(len(frame))
+            with suppress(OSError):
+                client = chance.choice(clients)
+                client.send(frame[:cut])
+                client.send(frame[cut:])
+    for client in clients:
+        client.close()
+    proxy.clear(drop_held=chance.random() < 0.5)
+    soon(lambda: proxy.connected() == 0, "a connection is left")
+    assert proxy._hub.aside_bytes == 0
+    assert set(broker.payloads) <= sent
+    assert len(broker.payloads) == len(set(broker.payloads))
+    last = Client(proxy.ports[1])
+    last.send(produce(1000), request(1001))
+    assert last.answers(2) == [1000, 1001]
+    last.close()
+
+
+def any_rule(chance: random.Random) -> Rule:
+    action = chance.choice([*Action])
+    waits = action in (Action.DELAY, Action.HOLD)
+    both = action in (Action.CLOSE, Action.RESET, Action.BLACK_HOLE) or waits
+    direction = chance.choice([*Direction]) if both else None
+    first = chance.randrange(1, 4)
+    return Rule(
+        action,
+        api=None if action is Action.REFUSE else chance.choice([None, PRODUCE]),
+        client=chance.choice(["", "one"]),
+        direction=direction,
+        from_nth=first,
+        to_nth=first + chance.randrange(3),
+        delay_ms=chance.randrange(1, 30) if action is Action.DELAY else 0,
+        close=action is Action.HOLD and direction is Direction.REQUEST and chance.random() < 0.5,
+        overtake=waits and chance.random() < 0.5,
+    )
