@@ -143,7 +143,8 @@ def headline(saved: SavedRun) -> str:
     if saved.outcome is Outcome.KEPT and saved.verdict.promises[0].name in _OF_THE_CONSUMER:
         return f"The promise is kept that {_meaning(saved.verdict.promises[0], saved)}."
     if saved.outcome is Outcome.KEPT:
-        return f"All {counts['reported_delivered']} messages reported delivered are in the log."
+        kept = PROMISES[saved.verdict.promises[0].name]
+        return f"{kept[0].upper()}{kept[1:]}."
     broken = [promise for promise in saved.verdict.promises if promise.outcome is Outcome.BROKEN]
     if broken:
         return f"{broken[0].count} messages break the promise that {_meaning(broken[0], saved)}."

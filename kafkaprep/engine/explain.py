@@ -89,6 +89,8 @@ def numbers(saved: SavedRun) -> dict[str, str]:
         "killed": first("kill", "broker"),
         "killed_at": first("kill", "at_s"),
         "new_leader": first("new leader", "broker"),
+        "dropped_at": first("drop response", "at_s"),
+        "idempotence": saved.settings.get(Scope.PRODUCER, "enable.idempotence", "false"),
         "crashed_at": first("crash", "at_s"),
         "crash_message": crash_message,
         "started_at": first("start", "at_s"),

@@ -40,6 +40,8 @@ WHY_NUMBERS = {
     "killed": "the node killed first",
     "killed_at": "when, in seconds since the run began",
     "new_leader": "the broker that led afterwards",
+    "dropped_at": "when the proxy swallowed a frame, in seconds since the run began",
+    "idempotence": "the enable.idempotence setting of the run",
     "crashed_at": "when the consumer was killed, in seconds since the run began",
     "crash_message": "which message of its own it stood at, counted from 1",
     "started_at": "when the next consumer had its partitions, in seconds since the run began",

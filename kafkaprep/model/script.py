@@ -16,6 +16,7 @@ COUNT = "<count>"
 BROKER = "broker <id>"
 REST = "rest"
 CRASH_POINTS = ("before_work", "after_work", "before_commit", "after_commit")
+_APIS = ("produce", "offset_commit")
 _BROKERS = ("leader", "followers", "controller", BROKER)
 _CLIENTS = frozenset({"consumer", "producer"})  # our own child processes: no cluster has to be able to do it
 _CRASH = re.compile(rf"consumer ({'|'.join(CRASH_POINTS)}) ([1-9][0-9]{{0,6}})")
@@ -41,7 +42,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             "await",
-            ("all_reported", "reported_or_stalled", "new_leader", "isr_full", "consumer_caught_up"),
+            ("all_reported", "reported_or_stalled", "new_leader", "isr_full", "consumer_caught_up", "rule_fired"),
             "wait until this is observed",
         ),
         Verb("pause", (*_BROKERS, "consumer"), "freeze (SIGSTOP)", Capability.PAUSE),
@@ -53,6 +54,8 @@ VERBS: Mapping[str, Verb] = {
             "kill (SIGKILL) the first consumer exactly there: at the n-th message of its process, counted from 1",
         ),
         Verb("start", ("consumer",), "start a fresh consumer process in the place of the one that died"),
+        Verb("drop_request", _APIS, "swallow the next one before a broker sees it, and close", Capability.PROXY),
+        Verb("drop_response", _APIS, "swallow the answer to the next one, and close", Capability.PROXY),
         Verb("outwait", ("parked_fetch", "session_timeout"), "let this time run out"),
     )
 }

@@ -6,11 +6,11 @@ A backend declares its capabilities; a lab that needs one it lacks is refused wi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kafkaprep.model.lab import Capability
 
@@ -38,6 +38,22 @@ class NodeStatus:
     port: int
     note: str = ""
     death: str = "the process is gone"
+
+
+@runtime_checkable
+class Proxied(Protocol):
+    """A cluster with a proxy before each broker (Capability.PROXY). A rule is a document of proxy.rules."""
+
+    def add_rule(self, rule: Mapping[str, object]) -> int:
+        """The rule's id; it is in force for every frame from now on. Raises ClusterError if it makes no sense."""
+        ...
+
+    def rule_counts(self) -> dict[int, dict[str, int]]:
+        """What each rule has done so far: matched, acted, dropped, delayed, held, released, closed."""
+        ...
+
+    def clear_rules(self) -> None:
+        """End all rules; what they hold is let go."""
 
 
 class Cluster(Protocol):

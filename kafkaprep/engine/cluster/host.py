@@ -35,6 +35,8 @@ from kafkaprep.engine.cluster.java import Java
 from kafkaprep.engine.cluster.local import running_host
 from kafkaprep.engine.cluster.nodes import Nodes
 from kafkaprep.engine.process import MARKER_FILE, Child, Guardian, is_running, started_at
+from kafkaprep.engine.proxy.rules import parse_rule
+from kafkaprep.engine.proxy.server import ProxyServer
 from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped
 
 IDLE_S = 30 * 60.0
@@ -75,7 +77,8 @@ class Host:
             on_exit=self._child_ended,
             on_lost=self._guardian_lost,
         )
-        self._nodes = Nodes(self._installation, self._data, self._nonce, self._guardian)
+        self._proxy: ProxyServer | None = None
+        self._nodes = Nodes(self._installation, self._data, self._nonce, self._guardian, self._advertise)
 
     def serve(self, listener: socket.socket) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -93,6 +96,8 @@ class Host:
         listener.close()
         self._address.unlink(missing_ok=True)
         self._nodes.end()
+        if self._proxy is not None:
+            self._proxy.stop()
         self._guardian.close()
         with self._changed:
             self._changed.notify_all()
@@ -107,6 +112,20 @@ class Host:
             self._app = None
             self._connections.add(connection.fileno())
         threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _advertise(self, client_ports: dict[int, int]) -> dict[int, int]:
+        """Put a proxy before each broker; its port is what clients are told."""
+        if self._proxy is not None:
+            self._proxy.stop()
+        self._proxy = ProxyServer({broker: (0, port) for broker, port in client_ports.items()})
+        self._proxy.start()
+        return self._proxy.ports
+
+    @property
+    def _proxies(self) -> ProxyServer:
+        if self._proxy is None:
+            raise ClusterError("The cluster has not started.")
+        return self._proxy
 
     def _idle_for_too_long(self) -> bool:
         with self._changed:
@@ -213,7 +232,8 @@ class Host:
                 self._await_ready(send)
                 return {
                     "version": self._installation.kafka_version,
-                    "ports": {str(broker): port for broker, port in self._nodes.client_ports.items()},
+                    "ports": {str(broker): port for broker, port in self._proxies.ports.items()},
+                    "internal_ports": {str(broker): port for broker, port in self._nodes.internal_ports.items()},
                 }
             case "status":
                 return {
@@ -228,6 +248,13 @@ class Host:
                 }
             case "pause" | "resume" | "kill" | "restart" as verb:
                 getattr(self._nodes, verb)(int(request["node"]))
+                return None
+            case "add_rule":
+                return {"rule": self._proxies.add_rule(parse_rule(request["rule"]))}
+            case "rule_counts":
+                return {"counts": {str(rule): asdict(counts) for rule, counts in self._proxies.counters().items()}}
+            case "clear_rules":
+                self._proxies.clear()
                 return None
             case "begin_lab":
                 self._begin_lab(number, int(request["pid"]))
@@ -284,6 +311,8 @@ class Host:
 
         The next lab has to wait for that in `begin_lab`.
         """
+        if self._proxy is not None:
+            self._proxy.clear(drop_held=True)
         with self._changed:
             self._lab = None
             self._mending = True

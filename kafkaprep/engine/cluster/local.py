@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -194,7 +194,9 @@ class LocalCluster:
     backend = "local"
     view = ""
     client_config: Path | None = None
-    capabilities = frozenset({Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS})
+    capabilities = frozenset(
+        {Capability.KILL, Capability.PAUSE, Capability.REPLICATION, Capability.TRANSACTIONS, Capability.PROXY}
+    )
 
     def __init__(self, installation: Installation | None = None, *, keep: bool = False) -> None:
         self._installation = installation
@@ -239,7 +241,9 @@ class LocalCluster:
         self.version = str(answer["version"])
         self.brokers = tuple(sorted(ports))
         self.bootstrap = ",".join(f"127.0.0.1:{ports[broker]}" for broker in self.brokers)
-        self.direct_bootstrap = self.bootstrap
+        internal = {int(broker): int(port) for broker, port in answer["internal_ports"].items()}
+        # Metadata names the addresses of the listener it was asked on, so this way never meets a proxy.
+        self.direct_bootstrap = ",".join(f"127.0.0.1:{internal[broker]}" for broker in self.brokers)
 
     def inspector(self, stop: threading.Event) -> Inspector:
         return Inspector(self.direct_bootstrap, stop)
@@ -265,6 +269,15 @@ class LocalCluster:
 
     def begin_lab(self) -> None:
         self._ask("begin_lab", pid=os.getpid())
+
+    def add_rule(self, rule: Mapping[str, object]) -> int:
+        return int(self._ask("add_rule", rule=dict(rule))["rule"])
+
+    def rule_counts(self) -> dict[int, dict[str, int]]:
+        return {int(rule): dict(counts) for rule, counts in self._ask("rule_counts")["counts"].items()}
+
+    def clear_rules(self) -> None:
+        self._ask("clear_rules")
 
     def mend(self) -> None:
         failures = self._ask("mend")["failures"]

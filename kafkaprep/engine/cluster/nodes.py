@@ -67,10 +67,20 @@ class _Node:
         return NodeState.RUNNING if self.listening else NodeState.STARTING
 
 
-class Nodes:
-    """`start` brings all four up at once; then each can be paused, resumed, killed and restarted."""
+Advertise = Callable[[dict[int, int]], dict[int, int]]  # brokers' client ports -> the ports that clients are told
 
-    def __init__(self, installation: Installation, folder: Path, nonce: str, guardian: Guardian) -> None:
+
+class Nodes:
+    """`start` brings all four up at once; then each can be paused, resumed, killed and restarted.
+
+    `advertise` is asked for each broker's public port before the brokers start, and again after a lost port.
+    """
+
+    def __init__(
+        self, installation: Installation, folder: Path, nonce: str, guardian: Guardian, advertise: Advertise
+    ) -> None:
+        self._advertise = advertise
+        self.internal_ports: dict[int, int] = {}  # where each broker answers with no proxy between: replication's
         self._installation = installation
         self._folder = folder
         self._log4j2 = folder / "log4j2.properties"
@@ -108,15 +118,18 @@ class Nodes:
         folder = self._folder / f"nodes-{len(list(self._folder.glob('nodes-*')))}"
         self._nodes = {CONTROLLER_ID: _Node(CONTROLLER_ID, controller_port, folder / str(CONTROLLER_ID))}
         texts = {CONTROLLER_ID: controller_properties(folder=folder / str(CONTROLLER_ID) / "log", port=controller_port)}
-        for index, broker in enumerate(BROKERS):
-            internal, client = rest[2 * index : 2 * index + 2]
-            self._nodes[broker] = _Node(broker, client, folder / str(broker))
+        self.internal_ports = dict(zip(BROKERS, rest[: len(BROKERS)], strict=True))
+        client_ports = dict(zip(BROKERS, rest[len(BROKERS) :], strict=True))
+        advertised = self._advertise(client_ports)
+        for broker in BROKERS:
+            self._nodes[broker] = _Node(broker, client_ports[broker], folder / str(broker))
             texts[broker] = broker_properties(
                 broker,
                 folder=folder / str(broker) / "log",
                 controller_port=controller_port,
-                internal_port=internal,
-                client_port=client,
+                internal_port=self.internal_ports[broker],
+                client_port=client_ports[broker],
+                advertised_client_port=advertised[broker],
             )
         bootstrap = bootstrap_for(self._installation.kafka_version, self._java_command)
         for node in self._nodes.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from kafkaprep.engine.cluster.base import Proxied
 from kafkaprep.engine.faults.base import LiveRun, Step
 
 STALLED_AFTER_S = 1.0
@@ -114,12 +115,31 @@ class ConsumerCaughtUp(_Await):
         return "the consumers did not catch up"
 
 
+class RuleFired(_Await):
+    """Every proxy rule of the run has acted, by the proxy's own count."""
+
+    def observed(self, run: LiveRun) -> str | None:
+        assert isinstance(run.cluster, Proxied), "a rule was armed"
+        counts = run.cluster.rule_counts()
+        if not run.rules or not all(counts[rule.number]["acted"] for rule in run.rules):
+            return None
+        fired = [f"{counts[rule.number]['acted']} {rule.api} {rule.effect}" for rule in run.rules]
+        for rule, text in zip(run.rules, fired, strict=True):
+            run.took_hold(rule.name, rule.api, None, text)
+        run.rules.clear()
+        return "; ".join(fired)
+
+    def waiting_for(self, run: LiveRun) -> str:
+        return "the proxy met no frame that its rule fits" if run.rules else "no rule was set before"
+
+
 CONDITIONS: dict[str, type[Step]] = {
     "all_reported": AllReported,
     "reported_or_stalled": ReportedOrStalled,
     "new_leader": NewLeader,
     "isr_full": IsrFull,
     "consumer_caught_up": ConsumerCaughtUp,
+    "rule_fired": RuleFired,
 }
 
 

@@ -19,6 +19,16 @@ from kafkaprep.errors import RunVoid
 from kafkaprep.model.history import EventName, FaultRecord, RunPlan
 
 
+@dataclass(frozen=True, slots=True)
+class SpoilRule:
+    """A proxy rule of this run that has not been seen to fire yet. `number` is the proxy's id of it."""
+
+    number: int
+    name: str
+    api: str
+    effect: str
+
+
 @dataclass(slots=True)
 class LiveRun:
     """A run in progress: what the steps act on and what they leave behind.
@@ -41,6 +51,7 @@ class LiveRun:
     asked_to_send: int = 0
     leader: int | None = None
     faults: list[FaultRecord] = field(default_factory=list)
+    rules: list[SpoilRule] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)  # nodes a step paused or killed and nothing has mended
     start_consumer: Callable[[], ConsumerActor] | None = None  # starts the next process in the first one's place
     buried: list[ConsumerActor] = field(default_factory=list)

@@ -15,6 +15,7 @@ from kafkaprep.engine.faults.kill import Kill
 from kafkaprep.engine.faults.outwait import Outwait
 from kafkaprep.engine.faults.pause import Pause, Resume
 from kafkaprep.engine.faults.send import Send
+from kafkaprep.engine.faults.spoil import DropRequest, DropResponse
 from kafkaprep.engine.faults.start import Start
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import ClusterError, RunVoid
@@ -29,6 +30,8 @@ VERBS: dict[str, Callable[[str], Step]] = {
     "outwait": Outwait,
     "crash": Crash,
     "start": Start,
+    "drop_request": DropRequest,
+    "drop_response": DropResponse,
 }
 
 
