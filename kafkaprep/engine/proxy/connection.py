@@ -195,6 +195,8 @@ class Pipe:
     def _decide(self, head: Any) -> Verdict | None:
         api = self._note(head)
         connection = self._connection
+        if self._is_request and head.client != connection.client:
+            connection.identify(head.client)
         return self._hub.book.decide(FrameInfo(connection.broker, self._direction, api, connection.client_id))
 
     def _sentence(self, verdict: Verdict, head: Any) -> Fate | Held:
@@ -399,6 +401,7 @@ class Connection:
         self.client: bytes | None = None
         self.client_id = ""
         self.pending: dict[int, int] = {}  # correlation id → api key of the requests that await a response
+        self._reached = False  # the broker
         self._identified = False
         self._since = hub.book.last_id
         self._watched = True
@@ -423,6 +426,7 @@ class Connection:
             self._client.close(reset=True)
             self.close()
             return
+        self._reached = True
         upstream.writable = self._flush_requests
         upstream.want(WRITE, False)
         upstream.want(READ, True)
@@ -462,7 +466,10 @@ class Connection:
     def reset(self) -> None:
         """RST to the client, now. What was let through still reaches the broker."""
         self._client.close(reset=True)
-        self._client_gone()
+        if self._reached:
+            self._client_gone()
+        else:
+            self.close()
 
     def hang_up(self) -> None:
         """FIN to the client once it has what was let through; so for the broker."""
@@ -485,6 +492,7 @@ class Connection:
         pipe.ended = True
         if pipe is self.responses:
             self.requests.abandon()
+            self.requests.settle()
         pipe.settle()
         self._close_what_is_done()
 

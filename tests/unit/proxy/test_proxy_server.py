@@ -617,3 +617,24 @@ def any_rule(chance: random.Random) -> Rule:
         close=action is Action.HOLD and direction is Direction.REQUEST and chance.random() < 0.5,
         overtake=waits and chance.random() < 0.5,
     )
+
+
+def test_cut_while_the_broker_does_not_even_accept() -> None:
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = full.getsockname()[1]
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", port))
+    blocked = ProxyServer({1: (0, port)})
+    blocked.start()
+    client = Client(blocked.ports[1])
+    client.send(request(1))
+    soon(lambda: blocked.connected() == 1, "no connection")
+    blocked.add_rule(Rule(Action.REFUSE, close=True))
+    assert client.end() == "reset"
+    assert blocked.connected() == 0
+    client.close()
+    blocked.stop()
+    for one in (*waiting, full):
+        one.close()
