@@ -415,6 +415,17 @@ def started_at(pid: int) -> float:
     return 0.0
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether it is process `pid` that listens on `port`: a port lost to somebody else accepts connections too."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.AccessDenied:
+        return True  # some systems do not say; the connection was accepted
+    except psutil.Error:
+        return False
+    return any(each.laddr.port == port and each.status == psutil.CONN_LISTEN for each in connections)
+
+
 def ask_to_end(pid: int, created: float, timeout_s: float) -> bool:
     """SIGTERM the process of ours that began at `created`, wait for its end; False if it still lives."""
     if is_running(pid, created):

@@ -114,7 +114,7 @@ class Inspector:
         name: str,
         assignment: Sequence[Sequence[int]],
         config: Mapping[str, str],
-        timeout_s: float = 60.0,  # a broker that is just back may be asked first, and it cannot reach the controller yet
+        timeout_s: float = 60.0,  # a broker that is just back may be asked, and cannot reach the controller yet
     ) -> tuple[PartitionState, ...]:
         """Create `name` with exactly these replicas per partition, the first of each preferred leader.
 

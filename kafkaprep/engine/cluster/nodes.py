@@ -15,7 +15,7 @@ from pathlib import Path
 from kafkaprep.engine.cluster.base import NodeState, NodeStatus
 from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.cluster.java import jvm_environment
-from kafkaprep.engine.cluster.ports import PortBlock, is_listening, listens
+from kafkaprep.engine.cluster.ports import PortBlock, is_listening
 from kafkaprep.engine.cluster.properties import (
     CONTROLLER_ID,
     broker_properties,
@@ -26,7 +26,7 @@ from kafkaprep.engine.cluster.properties import (
     server_command,
 )
 from kafkaprep.engine.cluster.storage import bootstrap_for, lay_storage, random_id
-from kafkaprep.engine.process import Child, Guardian
+from kafkaprep.engine.process import Child, Guardian, listens
 from kafkaprep.engine.terminal_text import log_tail
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import BrokerDidNotStart, ClusterError, RunStopped

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-import psutil
-
 
 class PortBlock:
     """`count` free ports of 127.0.0.1, kept bound (not listening) until `release`.
@@ -39,14 +37,3 @@ def is_listening(port: int, timeout_s: float = 0.2) -> bool:
         if probe.connect_ex(("127.0.0.1", port)) != 0:
             return False
         return bool(probe.getsockname() != probe.getpeername())
-
-
-def listens(pid: int, port: int) -> bool:
-    """Whether it is process `pid` that listens on `port`: a port lost to somebody else accepts connections too."""
-    try:
-        connections = psutil.Process(pid).net_connections("tcp")
-    except psutil.AccessDenied:
-        return True  # some systems do not say; the connection was accepted
-    except psutil.Error:
-        return False
-    return any(each.laddr.port == port and each.status == psutil.CONN_LISTEN for each in connections)
