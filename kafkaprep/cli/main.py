@@ -61,6 +61,8 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -71,8 +73,23 @@ Examples:
 )
 @click.version_option(__version__, prog_name="kafkaprep")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> int | None:
     """How Kafka messages get lost or duplicated, taught and proven on a real local cluster."""
+    return _open_app(ctx) if ctx.invoked_subcommand is None else None
+
+
+def _open_app(ctx: click.Context) -> int:
+    """Without a command: the app, where there is a terminal that can show it; elsewhere the help, and exit code 2."""
+    dumb = os.environ.get("TERM") in ("dumb", "unknown")
+    if dumb or not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        click.echo(ctx.get_help())
+        if dumb:
+            click.echo("\nThis terminal shows no screens. `kafkaprep lab ID --plain` prints lines.", err=True)
+        return 2
+    from kafkaprep.ui.start import open_app
+
+    return open_app()
 
 
 # For terminals that cannot show a character: one that looks like it, of the same width.

@@ -1,0 +1,1 @@
+"""SHOWS it: the only package that imports Textual."""
