@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from bench import start, warm_lab
+from bench import proxy, start, warm_lab
 from kafkaprep.cli.installing import ready_installation
 
 
@@ -18,7 +18,7 @@ from kafkaprep.cli.installing import ready_installation
 def main(rounds: int, as_json: bool) -> None:
     """Measure and compare. No cluster of kafkaprep may be running."""
     installation = ready_installation(threading.Event())
-    rows = [row for module in (start, warm_lab) for row in module.rows(installation, rounds)]
+    rows = [row for module in (start, warm_lab, proxy) for row in module.rows(installation, rounds)]
     if as_json:
         json.dump({"rows": [row.as_dict() for row in rows]}, sys.stdout)
         sys.stdout.write("\n")
