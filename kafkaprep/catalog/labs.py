@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kafkaprep.catalog import schema, strict_yaml
@@ -157,7 +157,7 @@ class _Reader:
             file=self._file,
             exhibit=self._exhibit(entries.get("exhibit"), kind, root),
             why=_why(entries["why"]) if "why" in entries else {},
-            mock=self._mock(entries, needs, steps, start) if "mock" in entries else "",
+            mock=self._mock(entries, needs, steps, start, traffic) if "mock" in entries else "",
         )
 
     def _solution(self, node: Node | None, kind: Kind, start: Settings, root: Node) -> Settings:
@@ -189,7 +189,12 @@ class _Reader:
         return ExhibitCase(self._settings(node, "An exhibit", also="outcome"), outcome)
 
     def _mock(
-        self, entries: Mapping[str, Node], needs: frozenset[Capability], steps: Iterable[Step], start: Settings
+        self,
+        entries: Mapping[str, Node],
+        needs: frozenset[Capability],
+        steps: Sequence[Step],
+        start: Settings,
+        traffic: Traffic,
     ) -> str:
         """What a run on the mock cluster shows. A lab that the mock would answer falsely may not say it."""
         place = entries["mock"].place
@@ -198,6 +203,7 @@ class _Reader:
         for step in steps:
             if reason := backends.mock_refuses_step(step.verb, step.argument):
                 raise schema.error_at(step.place, f"The mock cluster cannot show this: {reason}.", "Remove key mock.")
+        reasons += backends.mock_refuses_consumers([(step.verb, step.argument) for step in steps], traffic.consumers)
         reasons += backends.mock_refuses_settings(start.merged(solution))
         if reasons:
             raise schema.error_at(place, f"The mock cluster cannot show this lab ({reasons[0]}).", "Remove key mock.")

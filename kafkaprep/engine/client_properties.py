@@ -7,6 +7,7 @@ connection may stand in it: how the clients of a lab behave is the lab's. No err
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
@@ -81,10 +82,13 @@ _JAVA_ONLY = {
 def read_client_properties(path: Path) -> dict[str, str]:
     """The properties in the file at `path`. Raises ContentError with the place, never with a value."""
     try:
-        with path.open("rb") as file:
-            if not stat.S_ISREG(path.stat().st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to would never open
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ContentError(path, 1, 1, "This is no regular file.", "Each client reads it again: use a file.")
-            data = file.read(LARGEST_BYTES + 1)
+            data = os.read(descriptor, LARGEST_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ContentError(
             path, 1, 1, f"The file cannot be read: {error.strerror}.", "Check --client-config."

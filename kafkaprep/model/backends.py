@@ -63,6 +63,20 @@ def mock_refuses_step(verb: str, argument: str) -> str | None:
     return f"`{verb}: {argument}` (it has nothing of the kind)"
 
 
+def mock_refuses_consumers(steps: Iterable[tuple[str, str]], consumers: int) -> list[str]:
+    """A consumer may not live through the death of a broker.
+
+    A real broker takes any commit of a member; the mock refuses one whose leader epoch is not the partition's newest
+    (FENCED_LEADER_EPOCH), so after a leader has moved, what was read before is never committed.
+    """
+    named = [
+        f"{verb}: {argument}" for verb, argument in steps if verb == "kill" and (verb, argument) not in _ON_CLIENTS
+    ]
+    if not named or not consumers:
+        return []
+    return [f"`{named[0]}` beside a consumer (once a leader has moved, it refuses commits that a broker would take)"]
+
+
 def external_refuses_step(verb: str, argument: str) -> str | None:
     """Why a step may not be played on somebody's own cluster; None when it only concerns our clients."""
     if verb == "send" or (verb, argument) in _ON_CLIENTS:

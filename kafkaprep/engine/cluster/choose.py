@@ -133,7 +133,10 @@ def _instead(error: InstallError, lab: Lab, plans: Sequence[RunPlan]) -> Choice:
 def mock_refusals(lab: Lab, plan: RunPlan) -> list[str]:
     """Why the mock cluster would prove nothing about this run; empty when it can show it."""
     reasons = backends.missing(lab.needs, MockCluster.capabilities, backends.MOCK_LACKS)
-    reasons = reasons or [why for step in plan.steps if (why := backends.mock_refuses_step(*step))]
+    if reasons:
+        return [*reasons, *backends.mock_refuses_settings(plan.settings)]
+    reasons = [why for step in plan.steps if (why := backends.mock_refuses_step(*step))]
+    reasons += backends.mock_refuses_consumers(plan.steps, plan.consumers)
     reasons += backends.mock_refuses_settings(plan.settings)
     if plan.messages > (most := most_messages(plan.message_bytes)):
         reasons.append(f"{plan.messages} messages (its log surely holds {most} of {plan.message_bytes} bytes)")

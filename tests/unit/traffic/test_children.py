@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ import confluent_kafka
 import psutil
 import pytest
 
+from kafkaprep.engine.cluster.mock import MockCluster
 from kafkaprep.engine.traffic.actors import Actor, ChildDied, ConsumerActor, ProducerActor, ReaderActor
 from kafkaprep.engine.traffic.ledger_file import LedgerFile, body, row_prefix
 from kafkaprep.engine.traffic.specs import Barrier, ConsumerSpec, ProducerSpec, ReaderSpec
@@ -35,47 +35,24 @@ NOT_ENOUGH_REPLICAS = 19
 INVALID_COMMIT_OFFSET_SIZE = 28
 
 
-class MockCluster:
-    """One broker of librdkafka's mock cluster, over the C API of the library in the client's wheel."""
+class Mock(MockCluster):
+    """One broker of the mock backend, with a new topic for each test."""
 
     def __init__(self) -> None:
-        package = Path(confluent_kafka.__file__).parent
-        folders = (package.parent / "confluent_kafka.libs", package / ".dylibs")
-        (library,) = [file for folder in folders for file in folder.glob("librdkafka*")]
-        self._c = c = ctypes.CDLL(str(library))
-        for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_mock_cluster_new"):
-            getattr(c, name).restype = ctypes.c_void_p
-        c.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
-        error = ctypes.create_string_buffer(512)
-        handle = c.rd_kafka_new(0, ctypes.c_void_p(c.rd_kafka_conf_new()), error, 512)
-        assert handle, error.value
-        self._handle = ctypes.c_void_p(handle)
-        self._cluster = ctypes.c_void_p(c.rd_kafka_mock_cluster_new(self._handle, 1))
-        c.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        self.bootstrap = c.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        super().__init__(brokers=1)
         self._topics = 0
 
     def topic(self, partitions: int = 1) -> str:
         self._topics += 1
         name = f"topic-{self._topics}"
-        assert self._c.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1) == 0
+        self.create_topic(name, [[1]] * partitions)
         return name
 
-    def push_errors(self, request: int, *codes: int) -> None:
-        errors = (ctypes.c_int * len(codes))(*codes)
-        self._c.rd_kafka_mock_push_request_errors_array(
-            self._cluster, ctypes.c_int16(request), ctypes.c_size_t(len(codes)), errors
-        )
-
     def down(self) -> None:
-        self._c.rd_kafka_mock_broker_set_down(self._cluster, 1)
+        self.kill(1)
 
     def up(self) -> None:
-        self._c.rd_kafka_mock_broker_set_up(self._cluster, 1)
-
-    def destroy(self) -> None:
-        self._c.rd_kafka_mock_cluster_destroy(self._cluster)
-        self._c.rd_kafka_destroy(self._handle)
+        self.restart(1)
 
 
 class PlainChild:
@@ -136,10 +113,11 @@ class PlainSpawner:
 
 
 @pytest.fixture(scope="module")
-def mock() -> Iterator[MockCluster]:
-    cluster = MockCluster()
+def mock() -> Iterator[Mock]:
+    cluster = Mock()
+    cluster.start(lambda text: None, STOP)
     yield cluster
-    cluster.destroy()
+    cluster.close()
 
 
 @pytest.fixture
@@ -152,7 +130,7 @@ def spawner() -> Iterator[PlainSpawner]:
 class Bench:
     """Starts children in one folder and reads their ledgers."""
 
-    def __init__(self, mock: MockCluster, spawner: PlainSpawner, folder: Path) -> None:
+    def __init__(self, mock: Mock, spawner: PlainSpawner, folder: Path) -> None:
         self.mock, self.spawner, self.folder = mock, spawner, folder
         self.topic = mock.topic()
         self._count = 0
@@ -202,7 +180,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(mock: MockCluster, spawner: PlainSpawner, tmp_path: Path) -> Bench:
+def bench(mock: Mock, spawner: PlainSpawner, tmp_path: Path) -> Bench:
     return Bench(mock, spawner, tmp_path)
 
 
@@ -353,7 +331,7 @@ def test_a_full_queue_waits_and_tries_again(bench: Bench) -> None:
     assert ids_of(producer, RowKind.REFUSED) == []
 
 
-def test_a_full_queue_drops_and_close_is_bounded(bench: Bench, mock: MockCluster) -> None:
+def test_a_full_queue_drops_and_close_is_bounded(bench: Bench, mock: Mock) -> None:
     mock.down()
     try:
         producer = bench.producer(
@@ -369,7 +347,7 @@ def test_a_full_queue_drops_and_close_is_bounded(bench: Bench, mock: MockCluster
         mock.up()
 
 
-def test_a_full_queue_ends_with_the_time_to_close(bench: Bench, mock: MockCluster) -> None:
+def test_a_full_queue_ends_with_the_time_to_close(bench: Bench, mock: Mock) -> None:
     mock.down()
     try:
         producer = bench.producer(settings={"queue.buffering.max.messages": "10"})
@@ -520,7 +498,7 @@ def test_the_log_is_read_to_its_end(bench: Bench, transactional: bool) -> None:
     assert reader.close(LONG_S)
 
 
-def test_a_spent_budget_proves_nothing(bench: Bench, mock: MockCluster) -> None:
+def test_a_spent_budget_proves_nothing(bench: Bench, mock: Mock) -> None:
     bench.filled(5)
     reader = reader_of(bench)
     reader.read(0.0, None)
