@@ -125,11 +125,14 @@ def records() -> list[Path]:
 
 
 def test_a_lab_leaves_everything_else_as_it_was(
-    cluster_bootstrap: str, admin: AdminClient, others: None, lab: Lab
+    cluster_bootstrap: str, admin: AdminClient, others: None, lab: Lab, tmp_path: Path
 ) -> None:
+    login = tmp_path / "client.properties"
+    login.write_text("security.protocol=PLAINTEXT\nsasl.password=hunter2hunter2\n")
     before = everything(admin)
     said: list[str] = []
-    external = started(cluster_bootstrap, said)
+    external = ExternalCluster(cluster_bootstrap, login)
+    external.start(said.append, STOP)
     plan, changed = fit(lab, make_plan(lab, Settings()), external)
     assert changed == ""
     folder = run(plan, external, None, STOP)
@@ -140,6 +143,10 @@ def test_a_lab_leaves_everything_else_as_it_was(
     assert saved.view == ""
     soon(lambda: everything(admin) == before, "something is left, or something else was touched")
     assert records() == []
+    written = [each for each in (*folder.iterdir(), *paths.writable("state").rglob("*")) if each.is_file()]
+    assert not [each for each in written if b"hunter2" in each.read_bytes()], "the secret is on disk"
+    assert str(login) in (folder / "producer-0.spec.json").read_text()
+    assert "hunter2" not in "".join(said)
     assert not [text for text in said if "could not be removed" in text]
 
 
@@ -160,8 +167,15 @@ def test_a_run_that_is_stopped_takes_its_topic_away(
     with pytest.raises(RunStopped):
         run(plan, external, listener, stop)
     assert seen == [True]
+    soon(lambda: plan.topic not in admin.list_topics(timeout=10).topics, "the topic is left")
+
+    def swept() -> bool:
+        """The group goes once its killed member's session has ended; until then the record says what is left."""
+        started(cluster_bootstrap).close()
+        return records() == []
+
+    soon(swept, "the group is left")
     soon(lambda: everything(admin) == before, "something is left, or something else was touched")
-    assert records() == []
 
 
 def test_what_a_killed_run_left_is_removed_when_the_cluster_is_reached_again(
@@ -180,7 +194,7 @@ def test_what_a_killed_run_left_is_removed_when_the_cluster_is_reached_again(
     record.write_text(json.dumps({**json.loads(record.read_text()), "created": 1.0}))
     said: list[str] = []
     started(cluster_bootstrap, said)
-    assert said[-1] == f"Removed {topic}, which a killed kafkaprep had left."
+    assert said[-1] == f"Removed {topic}, which an earlier run had left."
     assert records() == []
     soon(lambda: everything(admin) == before, "something is left, or something else was touched")
 

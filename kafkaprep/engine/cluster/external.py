@@ -34,7 +34,7 @@ _LOOK_S = 3.0
 _CREATE_S = 30.0
 _REMOVE_TOPIC_S = 30.0
 _REMOVE_GROUP_S = 60.0  # a killed member counts until its session ends, 45 s unless the lab says otherwise
-_LAST_TRY_S = 5.0
+_LAST_TRY_S = 4.0
 _OURS = re.compile(r"kafkaprep-[a-z0-9][a-z0-9-]*-[0-9a-f]{16}")
 _NEVER = threading.Event()
 
@@ -115,6 +115,7 @@ class ExternalCluster:
         inspector = ExternalInspector(self, _NEVER)
         for topic in list(self._made):
             if not inspector.remove(topic, _LAST_TRY_S, _LAST_TRY_S):
+                self._write(topic, self._made.pop(topic), maker=0)
                 self._say(f"{topic} could not be removed yet; the next run on this cluster tries again.")
 
     def close(self) -> None:
@@ -128,12 +129,16 @@ class ExternalCluster:
             if name is not None and not _OURS.fullmatch(name):
                 raise ClusterError(f"{sanitise(name, 200)} is no name that kafkaprep gives.")
         self._made[topic] = group
+        self._write(topic, group, maker=os.getpid())
+
+    def _write(self, topic: str, group: str | None, maker: int) -> None:
+        """`maker` is the process that will remove them; 0 if it has given up."""
         record = {
             "cluster": self._id,
             "topic": topic,
             "group": group,
-            "pid": os.getpid(),
-            "created": started_at(os.getpid()),
+            "pid": maker,
+            "created": started_at(maker) if maker else 0.0,
         }
         draft = self._record(topic).with_suffix(".part")
         draft.write_text(json.dumps(record), encoding="utf-8")
@@ -173,7 +178,9 @@ class ExternalCluster:
                     continue
                 self._made[topic] = group
                 if inspector.remove(topic, _LAST_TRY_S, _LAST_TRY_S):
-                    self._say(f"Removed {topic}, which a killed kafkaprep had left.")
+                    self._say(f"Removed {topic}, which an earlier run had left.")
+                else:
+                    self._made.pop(topic)
 
 
 def _refused(capability: Capability) -> CapabilityMissing:
@@ -275,9 +282,10 @@ class ExternalInspector(Inspector):
 
     def _remove_topic(self, name: str, timeout_s: float) -> bool:
         """Delete the topic and see it gone. All topics are listed for that: asking for one by name may create it."""
+        call_s = min(_CALL_TIMEOUT_S, timeout_s)
 
         def delete() -> None:
-            self.client.delete_topics([name], request_timeout=_CALL_TIMEOUT_S)[name].result(_CALL_TIMEOUT_S + 1)
+            self.client.delete_topics([name], request_timeout=call_s)[name].result(call_s + 0.5)
 
         def gone() -> bool:
             self._do(delete, "UNKNOWN_TOPIC_OR_PART")
@@ -291,10 +299,10 @@ class ExternalInspector(Inspector):
     def _remove_group(self, group: str, timeout_s: float) -> bool:
         """Delete the group, once its last member has left or its session has ended."""
         told = False
+        call_s = min(_CALL_TIMEOUT_S, timeout_s)
 
         def delete() -> None:
-            futures = self.client.delete_consumer_groups([group], request_timeout=_CALL_TIMEOUT_S)
-            futures[group].result(_CALL_TIMEOUT_S + 1)
+            self.client.delete_consumer_groups([group], request_timeout=call_s)[group].result(call_s + 0.5)
 
         def gone() -> bool:
             nonlocal told
