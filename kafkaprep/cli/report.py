@@ -48,8 +48,6 @@ PROMISES = {
 }
 
 
-_OF_THE_CONSUMER = ("nothing_skipped", "processed_once")  # a kept one says more than that the log is complete
-
 FATES = {
     "never_sent": "never sent",
     "lost_before_broker": "failed before any broker had them",
@@ -140,10 +138,8 @@ def headline(saved: SavedRun) -> str:
         return f"{sanitise(saved.void['fault'])}: {sanitise(saved.void['reason'])}"
     if counts["missing"]:
         return f"{counts['missing']} messages were reported delivered and are in no log."
-    if saved.outcome is Outcome.KEPT and saved.verdict.promises[0].name in _OF_THE_CONSUMER:
-        return f"The promise is kept that {_meaning(saved.verdict.promises[0], saved)}."
     if saved.outcome is Outcome.KEPT:
-        kept = PROMISES[saved.verdict.promises[0].name]
+        kept = _meaning(saved.verdict.promises[0], saved)
         return f"{kept[0].upper()}{kept[1:]}."
     broken = [promise for promise in saved.verdict.promises if promise.outcome is Outcome.BROKEN]
     if broken:

@@ -25,7 +25,7 @@ from kafkaprep.engine.process import Guardian
 from kafkaprep.engine.recorder import Listener, Recorder
 from kafkaprep.engine.saved_run import BOUNDS, LOG_LEDGER, SINK, handled_ledger, sends_ledger
 from kafkaprep.engine.traffic.actors import ConsumerActor, ProducerActor, ReaderActor
-from kafkaprep.engine.traffic.sink import create_sink
+from kafkaprep.engine.traffic.sink import create_sink, settle_sink
 from kafkaprep.engine.traffic.specs import Barrier, ConsumerSpec, ProducerSpec, ReaderSpec
 from kafkaprep.engine.waiting import WaitTimeout, wait_until
 from kafkaprep.errors import ClusterError, RunStopped, RunVoid
@@ -361,6 +361,8 @@ class _Run:
                 consumer.close(CONSUMER_CLOSE_S)
             else:
                 consumer.kill()
+        if (self._folder / SINK).exists():
+            settle_sink(self._folder / SINK)
         reader.read(READ_BUDGET_S, self._plan.group)
         reader.wait_for(
             lambda seen: seen.complete is not None, READ_BUDGET_S + 10, self._stop, "The final read does not end."

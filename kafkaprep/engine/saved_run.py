@@ -28,7 +28,7 @@ PLAN = "plan.json"
 HISTORY = "history.jsonl"
 BOUNDS = "bounds.json"
 LOG_LEDGER = "log.ledger"
-SINK = "sink.sqlite"
+SINK = "effects.sqlite"
 _MOST_ACTORS = 1000
 _FIELDS: Mapping[EventName, Mapping[str, type | UnionType]] = {
     EventName.FAULT: {"name": str, "target": str, "broker": int | None, "at_s": float | int, "observed": str},

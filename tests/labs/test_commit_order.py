@@ -71,7 +71,7 @@ def test_appended_results_count_twice() -> None:
         "more_than_once": len(twice),
     }
     assert document["promises"][0]["count"] == len(twice)
-    effects = effects_by_id(Path(document["history"]) / "sink.sqlite")
+    effects = effects_by_id(Path(document["history"]) / "effects.sqlite")
     assert effects is not None and sorted(one for one, rows in effects.items() if rows == 2) == twice
 
 

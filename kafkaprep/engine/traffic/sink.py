@@ -2,7 +2,7 @@
 
 It outlives every consumer process. The handler's effect is a row in it: with `append` one more row each time, with
 `upsert` one row for each message id. An effect is in the file when `store` returns, and a SIGKILL afterwards takes
-nothing away (a power cut could).
+nothing away (a power cut could). Whoever counts the effects trusts nothing in the file: a run may come from elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 RULES = ("append", "upsert")
 _BUSY_S = 10.0
+_MOST_STEPS = 200_000_000  # of SQLite's machine, for counting; a million rows take a tenth of it
 _COLUMNS = '"partition" INTEGER NOT NULL, "offset" INTEGER NOT NULL, consumer INTEGER NOT NULL'
 _CREATE = {
     "append": f"CREATE TABLE effects (id INTEGER NOT NULL, {_COLUMNS})",
@@ -56,20 +57,36 @@ class Sink:
         self._database.close()
 
 
+def settle_sink(path: Path) -> None:
+    """Make the sink one file that can be read anywhere, once nobody writes to it any more."""
+    database = _connect(path)
+    try:
+        database.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error:
+        pass  # what cannot be read will say so
+    finally:
+        database.close()
+
+
 def effects_by_id(path: Path) -> dict[int, int] | None:
     """How many rows each message id has in the sink; None if it cannot be read."""
     if not path.is_file():
         return None
     try:
-        database = _connect(path)
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
         try:
+            database.execute("PRAGMA trusted_schema = OFF")
+            database.set_progress_handler(lambda: 1, _MOST_STEPS)
+            if database.execute(_KIND).fetchall() != [("table",)]:
+                return None
             return {int(message): int(rows) for message, rows in database.execute(_COUNT)}
         finally:
             database.close()
-    except (sqlite3.Error, TypeError, ValueError):
+    except (sqlite3.Error, TypeError, ValueError, OverflowError):
         return None
 
 
+_KIND = "SELECT type FROM sqlite_master WHERE name = 'effects'"
 _COUNT = "SELECT id, COUNT(*) FROM effects GROUP BY id"
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from saved_runs import FAULTS, MESSAGES, processed, save_run, write_bounds, write_rows
 
+from kafkaprep.engine.recording import opened, pack
 from kafkaprep.engine.saved_run import HISTORY, PLAN, SINK, handled_ledger, open_run
-from kafkaprep.engine.traffic.sink import Sink, create_sink
+from kafkaprep.engine.traffic.sink import Sink, create_sink, settle_sink
 from kafkaprep.model.history import EventName
 from kafkaprep.model.verdict import Outcome
 
@@ -104,3 +105,14 @@ def test_without_a_sink_the_calls_count(tmp_path: Path) -> None:
     folder = crashed(tmp_path / "run", "processed_once", range(CRASH), range(100, MESSAGES), {"commit": "after"})
     saved = open_run(folder)
     assert saved.outcome is Outcome.BROKEN and "sink" not in saved.document()
+
+
+def test_a_recording_carries_the_sink_and_every_ledger(tmp_path: Path) -> None:
+    first, second = range(CRASH), range(100, MESSAGES)
+    folder = crashed(tmp_path / "run", "processed_once", first, second, {"commit": "after", "sink": "upsert"})
+    with_sink(folder, "upsert", first, second)
+    settle_sink(folder / SINK)
+    pack(folder, tmp_path / "a.kprun")
+    with opened(tmp_path / "a.kprun") as saved:
+        assert saved.outcome is Outcome.KEPT
+        assert saved.document()["sink"] == open_run(folder).document()["sink"]
