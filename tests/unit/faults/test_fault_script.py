@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ours import soon
 from saved_runs import acks_zero
 
 from kafkaprep.engine.cluster.base import NodeState, NodeStatus
@@ -211,8 +212,7 @@ def test_a_step_waits_until_its_effect_is_seen(world: World) -> None:
     world.cluster.deaf = {"kill"}
 
     def die() -> None:
-        while ("kill", 2) not in world.cluster.did:
-            time.sleep(0.001)
+        soon(lambda: ("kill", 2) in world.cluster.did, "nothing was killed")
         assert world.faults() == []
         world.cluster.states[2] = NodeState.DEAD
 
