@@ -1,4 +1,4 @@
-"""A .properties file says how to log in; its secrets are read, passed on, never shown.
+"""How to log in: a .properties file whose secrets are passed on, never shown.
 
 A strict part of Java's format: one `name=value` a line, comments, the usual escapes, UTF-8. Only settings of the
 connection may stand in it: how the clients of a lab behave is the lab's. No error repeats what the file holds.

@@ -35,6 +35,8 @@ _ON_CLIENTS = {
     ("resume", "consumer"),
     ("kill", "consumer"),
     ("kill", "producer"),
+    ("crash", "consumer"),
+    ("start", "consumer"),
     ("await", "all_reported"),
     ("await", "reported_or_stalled"),
     ("await", "consumer_caught_up"),
@@ -45,6 +47,7 @@ _IDEMPOTENCE = (
     "it checks no sequence numbers: it stores duplicates that a broker would refuse, and reports losses as stored"
 )
 _ACKS = "it stores and answers alike whatever acks says"
+_SHORTEST_SESSION_MS = 6000  # group.min.session.timeout.ms of a broker with default settings
 _TRANSACTION = MOCK_LACKS[Capability.TRANSACTIONS]
 _TRUE = frozenset({"true", "t", "1"})
 
@@ -79,7 +82,7 @@ def mock_refuses_consumers(steps: Iterable[tuple[str, str]], consumers: int) -> 
 
 def external_refuses_step(verb: str, argument: str) -> str | None:
     """Why a step may not be played on somebody's own cluster; None when it only concerns our clients."""
-    if verb == "send" or (verb, argument) in _ON_CLIENTS:
+    if verb == "send" or (verb, argument.split(" ")[0]) in _ON_CLIENTS:
         return None
     return f"`{verb}: {argument}` ({_OURS_ONLY})"
 
@@ -112,4 +115,8 @@ def external_refuses_settings(settings: Settings) -> list[str]:
     reasons = [f"broker.{name} ({_OURS_ONLY})" for name in settings[Scope.BROKER]]
     if "transactional.id" in settings[Scope.PRODUCER]:
         reasons.append(f"producer.transactional.id ({EXTERNAL_LACKS[Capability.TRANSACTIONS]})")
+    session_ms = settings.get(Scope.CONSUMER, "session.timeout.ms", "")
+    if session_ms.isdigit() and int(session_ms) < _SHORTEST_SESSION_MS:
+        way_out = f"add --set consumer.session.timeout.ms={_SHORTEST_SESSION_MS}"
+        reasons.append(f"consumer.session.timeout.ms={session_ms} (brokers with default settings refuse it: {way_out})")
     return reasons

@@ -326,6 +326,14 @@ def test_broker_settings_are_refused() -> None:
     assert "broker.log.retention.ms" in external_refusals(lab_of(), plan)[0]
 
 
+def test_a_session_that_brokers_refuse_comes_with_the_way_out() -> None:
+    short = Settings({Scope.CONSUMER: {"session.timeout.ms": "2000"}})
+    (reason,) = external_refusals(lab_of(), make_plan(lab_of(), short))
+    assert "add --set consumer.session.timeout.ms=6000" in reason
+    long = Settings({Scope.CONSUMER: {"session.timeout.ms": "6000"}})
+    assert external_refusals(lab_of(), make_plan(lab_of(), long)) == []
+
+
 @pytest.mark.parametrize("act", ["kill", "pause", "resume", "restart"])
 def test_no_broker_is_ever_touched(act: str) -> None:
     with pytest.raises(CapabilityMissing, match="never disturbs the brokers"):
