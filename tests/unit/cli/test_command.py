@@ -372,7 +372,14 @@ def test_an_error_nobody_thought_of_is_one_sentence(run: Run, monkeypatch: pytes
 
 
 def test_a_closed_stdout_is_no_traceback() -> None:
-    for arguments in (["lab"], ["lab", "--json"], ["--help"], ["doctor"], ["audit", str(EXAMPLES), "--json"], ["verify"]):
+    for arguments in (
+        ["lab"],
+        ["lab", "--json"],
+        ["--help"],
+        ["doctor"],
+        ["audit", str(EXAMPLES), "--json"],
+        ["verify"],
+    ):
         read, write = os.pipe()
         os.close(read)
         with subprocess.Popen([*COMMAND, *arguments], stdout=write, stderr=subprocess.PIPE) as process:
