@@ -1,4 +1,4 @@
-"""`kafkaprep replay`: watch a recorded run again, without a cluster; always labelled.
+"""`kafkaprep replay`: watch a recorded run again, without a cluster.
 
 The events come at the pace of the recording; the ledgers are judged anew, so the verdict is today's, not the file's.
 """

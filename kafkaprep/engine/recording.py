@@ -1,4 +1,4 @@
-"""A run as one small file: packed to be shared or shipped, unpacked with suspicion.
+"""A run as one small file: packed to be shared, unpacked with suspicion.
 
 A recording is a zip archive (LZMA) of the files that judging needs, and of nothing else. It carries no verdict: whoever
 opens it judges the ledgers again. The ones that come with kafkaprep lie in `kafkaprep/recordings`, named after the lab

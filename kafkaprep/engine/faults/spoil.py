@@ -1,4 +1,4 @@
-"""`drop_request: API` and `drop_response: API`: the proxy spoils the producer's next one.
+"""`drop_request: API`, `drop_response: API`: the proxy spoils the next one.
 
 The rule acts once, on the first frame of that API after it came into force, and ends the connection, as a broken
 network would. The step is over when the rule is in force; that it fired is for `await: rule_fired` to see.

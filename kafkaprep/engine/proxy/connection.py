@@ -1,4 +1,4 @@
-"""One client's connection to one broker: two pipes that carry, delay or lose frames.
+"""One client connection and its broker: two pipes that obey the rules.
 
 A frame is judged when its head is complete and before its first byte is forwarded. What passes is forwarded at once,
 in the order of arrival; what has been let through is delivered even if its client has gone. Memory is bounded: a side
