@@ -371,21 +371,19 @@ def test_an_error_nobody_thought_of_is_one_sentence(run: Run, monkeypatch: pytes
 # As a program
 
 
-def test_a_closed_stdout_is_no_traceback() -> None:
-    for arguments in (
-        ["lab"],
-        ["lab", "--json"],
-        ["--help"],
-        ["doctor"],
-        ["audit", str(EXAMPLES), "--json"],
-        ["verify"],
-    ):
-        read, write = os.pipe()
-        os.close(read)
-        with subprocess.Popen([*COMMAND, *arguments], stdout=write, stderr=subprocess.PIPE) as process:
-            os.close(write)
-            _, errors = process.communicate(timeout=60)
-        assert errors == b"", arguments
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    "arguments", [["lab"], ["lab", "--json"], ["--help"], ["audit", str(EXAMPLES), "--json"], ["verify"]]
+)
+def test_a_closed_stdout_is_no_traceback(arguments: list[str], buffered: bool) -> None:
+    """Small documents meet it only at the last flush, unless nothing is buffered."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen([*COMMAND, *arguments], stdout=write, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(write)
+        _, errors = process.communicate(timeout=60)
+    assert errors == b""
 
 
 @pytest.mark.parametrize(
