@@ -101,7 +101,7 @@ class SavedRun:
             "cluster": started.get("cluster"),
             "void": None if self.void is None else dict(self.void),
             "client": started.get("client"),
-            "seed": self.plan["seed"],
+            "seed": self.plan.get("seed"),
             "settings": self.plan["settings"],
             "counts": dict(self.verdict.counts),
             "fates": dict(self.verdict.fates),
