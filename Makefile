@@ -14,7 +14,7 @@ help:
 	@echo 'make prove      every lab both ways, 20 times each'
 	@echo 'make record     one real run of each lab, both ways, for replay'
 	@echo 'make bench      the measured comparisons'
-	@echo 'make snapshots  renew the pictures of the screens (there are no screens yet)'
+	@echo 'make snapshots  renew the pictures of the screens; look at what changed'
 	@echo 'make modules    renew the list of modules in ARCHITECTURE.md'
 
 LAB := acks-zero
@@ -46,11 +46,7 @@ bench: environment-dev
 	@$(PYTHON_IN_VENV) -m bench
 
 snapshots: environment-dev
-	@if [ -n "$$(find tests/ui -name 'test_*.py' 2>/dev/null)" ]; then \
-		$(PYTHON_IN_VENV) -m pytest tests/ui --snapshot-update; \
-	else \
-		echo 'There are no screens yet, so there are no pictures to renew.'; \
-	fi
+	$(PYTHON_IN_VENV) -m pytest tests/ui/test_pictures.py --snapshot-update
 
 modules: environment-dev
 	@$(PYTHON_IN_VENV) -m tests.architecture.module_list --write

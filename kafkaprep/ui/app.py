@@ -20,6 +20,7 @@ from kafkaprep.catalog.settings import SettingsTable, load_settings
 from kafkaprep.engine.terminal_text import sanitise
 from kafkaprep.errors import KafkaprepError
 from kafkaprep.model.lab import BrokenLab, Kind, Lab, LabIndex
+from kafkaprep.ui.ascii_only import AsciiOnly
 from kafkaprep.ui.glyphs import UNICODE, Glyphs
 from kafkaprep.ui.lab_worker import Engine, proven
 from kafkaprep.ui.messages import ClusterTold, Judged, LabsLoaded, RunRequest
@@ -54,6 +55,8 @@ class KafkaprepApp(App[None]):
         super().__init__()
         self.engine = engine
         self.glyphs = glyphs
+        if glyphs.is_ascii:
+            self._filters.append(AsciiOnly())
         self.index: LabIndex | None = None
         self.table: SettingsTable | None = None
         self.proven: dict[str, set[str]] = {}
@@ -92,8 +95,8 @@ class KafkaprepApp(App[None]):
                 screen.show_cluster(message.text)
 
     @on(Worker.StateChanged)
-    def _worker_changed(self, event: Worker.StateChanged) -> None:
-        """The one place where a failed worker becomes words."""
+    def worker_changed(self, event: Worker.StateChanged) -> None:
+        """The one place where a failed worker becomes words; screens pass on what their own workers say."""
         if event.state is not WorkerState.ERROR:
             return
         error = event.worker.error
@@ -151,6 +154,8 @@ class KafkaprepApp(App[None]):
 
     def run_is_over(self, screen: RunScreen, end: Judged | KafkaprepError | None) -> None:
         """The worker has said its last: show the verdict, or why there is none."""
+        if screen not in self.screen_stack:
+            return
         if isinstance(end, Judged) and end.saved.outcome in ("kept", "broken"):
             self.proven.setdefault(end.request.lab.id, set()).add(str(end.saved.outcome))
         if self._leaving is not None:

@@ -92,6 +92,7 @@ class LabScreen(AppScreen):
     def on_screen_resume(self) -> None:
         self.query_one(SettingsEditor).redraw()
         self._redraw()
+        self.call_after_refresh(self.query_one("#lab").scroll_home, animate=False)
 
     def _dot(self) -> str:
         return self.glyphs.separator

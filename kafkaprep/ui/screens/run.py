@@ -52,6 +52,9 @@ class RunScreen(AppScreen):
         self.query_one(Timeline).focus()
         self._play()
 
+    def on_unmount(self) -> None:
+        self.stop.set()  # however the screen went, no run goes on without one
+
     @work(thread=True, exclusive=True, group="lab", exit_on_error=False)
     def _play(self) -> None:
         self.kp.engine.play(self.request, self.post_message, self.stop)

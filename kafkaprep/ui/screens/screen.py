@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Static
+from textual.worker import Worker
 
 from kafkaprep.ui.glyphs import Glyphs
 
@@ -63,6 +64,9 @@ class AppScreen(Screen[None]):
         self.set_class(event.size.height >= 34, "-tall")
         for notice in self.query(TooSmall):
             notice.measure(event.size.width, event.size.height)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        self.kp.worker_changed(event)
 
     async def on_button_pressed(self, event: Button.Pressed) -> None:
         """A button's name is the action that its key has."""

@@ -99,7 +99,7 @@ class VerdictScreen(AppScreen):
             (f"{self.glyphs.outcomes[outcome]} {outcome}", f"bold {OUTCOME_STYLES[outcome]}"),
             f": {PROMISES[promise.name]}.",
         )
-        if promise.severity is None:
+        if promise.severity is None or void:
             return text
         return Content.assemble(text, f" With these settings, breaking it is {SEVERITIES[promise.severity]}.")
 

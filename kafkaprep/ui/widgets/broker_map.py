@@ -21,7 +21,7 @@ _WIDE = 96  # there is room for process ids
 def role_line(node: NodeStatus, partitions: Sequence[PartitionState], glyphs: Glyphs) -> Content:
     """What Kafka says of this node: leader of what, in the ISR of what."""
     if node.role == "controller":
-        return Content.styled("keeps the metadata", "$text-muted")
+        return Content.styled("keeps metadata", "$text-muted")
     if not partitions:
         return Content.styled("no topic yet", "$text-muted")
     leads = [state.partition for state in partitions if state.leader == node.id]

@@ -30,9 +30,13 @@ class Rows(OptionList):
 
     def show(self, rows: Iterable[tuple[str | None, Content]]) -> None:
         """Replace all rows, keeping the cursor on the same id where it is still there."""
-        before = self.highlighted_id
+        before, listed = self.highlighted_id, list(rows)
+        if [option.id for option in self.options] == [row_id for row_id, _ in listed]:
+            for index, (_, text) in enumerate(listed):
+                self.replace_option_prompt_at_index(index, text)  # keeps the cursor and what is in sight
+            return
         self.clear_options()
-        self.add_options([Option(text, id=row_id, disabled=row_id is None) for row_id, text in rows])
+        self.add_options([Option(text, id=row_id, disabled=row_id is None) for row_id, text in listed])
         if before is not None and any(option.id == before for option in self.options):
             self.highlighted = self.get_option_index(before)
         else:

@@ -63,4 +63,7 @@ class Timeline(VerticalScroll):
         self.query_one(Static).update(Content("\n").join(lines))
         reached = [index for index, mark in enumerate(steps) if mark.state is not StepState.DUE]
         if reached:
-            self.scroll_to(y=max(0, reached[-1] - self.size.height + 2), animate=False)
+            self.call_after_refresh(self._keep_in_sight, reached[-1])
+
+    def _keep_in_sight(self, line: int) -> None:
+        self.scroll_to(y=max(0, line - self.size.height + 2), animate=False)
