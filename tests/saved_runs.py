@@ -89,6 +89,17 @@ def save_run(
     )
     for fault in faults:
         recorder.record(EventName.FAULT, **fault.as_dict())
+    recorder.record(
+        EventName.COUNTS,
+        planned=MESSAGES,
+        sent=MESSAGES,
+        reported=MESSAGES,
+        ok=MESSAGES,
+        errors=0,
+        delivered=len(log),
+        processed=len(log),
+        stored=len(log),
+    )
     recorder.record(EventName.RUN_ENDED, durations=DURATIONS, latency_ms={"p50": 1.5, "p99": 20.0}, error_names={})
     recorder.close()
     return folder

@@ -194,7 +194,7 @@ class _Run:
             self._declare_void("kafkaprep", f"this program stood still for {watch.gap_s:.0f} s")
         self._inspector.delete_topic(self._plan.topic)
         self._inspector.delete_group(self._plan.group)
-        self._recorder.record(EventName.COUNTS, **counts(live))
+        self._recorder.record(EventName.COUNTS, **counts(live), stored=reader.snapshot.stored)
         self._recorder.record(
             EventName.RUN_ENDED,
             durations={name: round(value, 3) for name, value in self._clock.durations.items()},

@@ -7,6 +7,7 @@ document it makes is the JSON of `kafkaprep lab --json`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +138,15 @@ def open_run(folder: Path) -> SavedRun:
     try:
         ledger = ledger_of_run(
             plan,
-            Joined([_rows(folder / sends_ledger(index)) for index in range(producers)]),
-            _rows(folder / LOG_LEDGER),
-            Joined([_rows(folder / name) for name in consumer_ledgers(consumers, events)]),
+            _Counted(
+                [folder / sends_ledger(index) for index in range(producers)],
+                {RowKind.CALLED: _told(events, "sent"), RowKind.REPORTED: _told(events, "reported")},
+            ),
+            _Counted([folder / LOG_LEDGER], {RowKind.STORED: _told(events, "stored")}),
+            _Counted(
+                [folder / name for name in consumer_ledgers(consumers, events)],
+                {RowKind.PROCESSED: _told(events, "processed")},
+            ),
             bounds,
         )
         settings = Settings.from_dict(plan["settings"])
@@ -171,6 +178,36 @@ def open_run(folder: Path) -> SavedRun:
     elif not bounds.get("partitions"):
         void = {"fault": "the final read", "reason": "it left no bounds, so nobody knows how far it came"}
     return SavedRun(folder, plan, events, verdict, void, torn, effects)
+
+
+class _Counted:
+    """The rows of some ledgers, and whether any may be missing: a file is torn, or the history tells of more rows.
+
+    The second finds a file cut between two rows. Clients write a row before they tell of it, so a whole ledger never
+    has fewer.
+    """
+
+    def __init__(self, files: Sequence[Path], told: Mapping[RowKind, int]) -> None:
+        self._joined = Joined([_rows(file) for file in files])
+        self._told = told
+        self._found: Counter[int] = Counter()
+
+    def __iter__(self) -> Iterator[Row]:
+        self._found.clear()
+        for row in self._joined:
+            self._found[row.kind] += 1
+            yield row
+
+    @property
+    def torn(self) -> bool:
+        """Meaningful once all rows were taken."""
+        return self._joined.torn or any(self._found[kind] < count for kind, count in self._told.items())
+
+
+def _told(events: Sequence[Mapping[str, Any]], name: str) -> int:
+    """The last of the history's counts called `name`; 0 where it tells of none."""
+    counts = [event[name] for event in events if event["event"] == EventName.COUNTS and name in event]
+    return counts[-1] if counts and isinstance(counts[-1], int) else 0
 
 
 def _count(folder: Path, plan: Mapping[str, Any], name: str) -> int:

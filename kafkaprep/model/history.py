@@ -18,7 +18,7 @@ class EventName(StrEnum):
     STEP_STARTED = "step_started"  # step, index
     STEP_DONE = "step_done"  # step, index, observed
     FAULT = "fault"  # name, target, broker, observed
-    COUNTS = "counts"  # sent, reported, ok, errors, delivered, processed
+    COUNTS = "counts"  # planned, sent, reported, ok, errors, delivered, processed; at the end also stored
     CLUSTER_STATE = "cluster_state"  # leader, isr, brokers
     PHASE = "phase"  # phase: start_cluster | traffic | heal | final_read | audit
     VOID = "void"  # fault, reason

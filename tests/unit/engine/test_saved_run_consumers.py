@@ -24,7 +24,11 @@ def crashed(folder: Path, promise: str, first: range, second: range, application
     plan["promises"] = [promise]
     plan["settings"]["application"] = application
     (folder / PLAN).write_text(json.dumps(plan))
-    lines = (folder / HISTORY).read_text().splitlines()
+    events = [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
+    for event in events:
+        if event["event"] == EventName.COUNTS:
+            event["processed"] = len(first) + len(second)
+    lines = [json.dumps(event) for event in events]
     started = json.dumps({"at_s": 1.0, "event": EventName.CONSUMER_STARTED, "index": 1})
     (folder / HISTORY).write_text("\n".join([lines[0], started, *lines[1:]]) + "\n")
     write_rows(folder / handled_ledger(0), [processed(m, m) for m in first])
