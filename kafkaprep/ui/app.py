@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from types import FrameType
 from typing import ClassVar
 
 from textual import on, work
@@ -68,8 +69,9 @@ class KafkaprepApp(App[None]):
         self._load()
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signum, self.leave, STOPPED)
+            signal.signal(signal.SIGHUP, self._hung_up)
 
     @work(thread=True, group="load", exit_on_error=False)
     def _load(self) -> None:
@@ -212,15 +214,32 @@ class KafkaprepApp(App[None]):
             self._leaving = code
             running.action_stop()
             self.set_timer(_ORDERLY_END_S, self._leave_now)
+            self._end_after(_ORDERLY_END_S + 2 * _LAST_BREATH_S)
         else:
             self._leave_now()
 
     def _leave_now(self) -> None:
         """The terminal is given back; then the guardians kill what we started."""
-        timer = threading.Timer(_LAST_BREATH_S, os._exit, (STOPPED,))
-        timer.daemon = True
-        timer.start()
+        self._end_after(_LAST_BREATH_S)
         self.exit(return_code=STOPPED)
+
+    def _end_after(self, seconds: float) -> None:
+        """End the process if it is still there then. A headless app is a test's or a server's: not ours to end."""
+        if not self.is_headless:
+            timer = threading.Timer(seconds, os._exit, (STOPPED,))
+            timer.daemon = True
+            timer.start()
+
+    def _hung_up(self, signum: int, frame: FrameType | None) -> None:
+        """The terminal is gone, and writing to it may block for ever: the end comes from a thread, without a screen."""
+        threading.Thread(target=self._end_unseen, args=(self._open_run(),), name="hang up", daemon=True).start()
+
+    def _end_unseen(self, running: RunScreen | None) -> None:
+        if running is not None:
+            running.stop.set()
+            running.over.wait(_ORDERLY_END_S)
+        self.engine.close()
+        os._exit(STOPPED)
 
     def _open_run(self) -> RunScreen | None:
         with suppress(IndexError):

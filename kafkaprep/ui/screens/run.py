@@ -37,6 +37,7 @@ class RunScreen(AppScreen):
         super().__init__()
         self.request = request
         self.stop = threading.Event()
+        self.over = threading.Event()  # the engine is done with it
 
     def compose(self) -> ComposeResult:
         with Vertical(id="run"):
@@ -57,7 +58,10 @@ class RunScreen(AppScreen):
 
     @work(thread=True, exclusive=True, group="lab", exit_on_error=False)
     def _play(self) -> None:
-        self.kp.engine.play(self.request, self.post_message, self.stop)
+        try:
+            self.kp.engine.play(self.request, self.post_message, self.stop)
+        finally:
+            self.over.set()
 
     def _heading(self) -> Content:
         lab, request = self.request.lab, self.request

@@ -62,6 +62,7 @@ class AppScreen(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-wide")
         self.set_class(event.size.height >= 34, "-tall")
+        self.set_class(event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT, "-small")
         for notice in self.query(TooSmall):
             notice.measure(event.size.width, event.size.height)
 
