@@ -34,4 +34,4 @@ def test_a_recorded_run_is_judged_as_claimed(claim: Claim) -> None:
 
 
 def test_there_is_no_recording_of_nothing() -> None:
-    assert {path for path in paths.recordings().iterdir()} == {file_of(claim) for claim in CLAIMS}
+    assert set(paths.recordings().iterdir()) == {file_of(claim) for claim in CLAIMS}
