@@ -43,7 +43,11 @@ _LAST_BREATH_S = 1.0
 class KafkaprepApp(App[None]):
     """Holds what outlives a screen: labs, settings table, choices, what was seen, the engine."""
 
-    CSS_PATH = "app.tcss"
+    # All at once: a screen that brought its own would have the whole sheet parsed again when it opens.
+    CSS_PATH = [  # noqa: RUF012 - as Textual declares it
+        "app.tcss",
+        *(f"screens/{name}.tcss" for name in ("home", "labs", "lab", "run", "verdict")),
+    ]
     TITLE = "kafkaprep"
     COMMANDS = App.COMMANDS | {ActionsProvider}
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from kafkaprep.ui.app import KafkaprepApp
 
@@ -36,3 +37,10 @@ async def ready(pilot: Pilot[Any]) -> KafkaprepApp:
 def on_screen(app: KafkaprepApp) -> str:
     """All text in sight, line by line."""
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
+
+
+async def typed(pilot: Pilot[Any], text: str) -> None:
+    """Paste `text` into the field that has the focus, and take it."""
+    await pilot.pause()
+    pilot.app.screen.query_one(Input).value = text
+    await pilot.press("enter")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from engines import ScriptedEngine
-from pilots import SIZE, on_screen, ready, until
+from pilots import SIZE, on_screen, ready, typed, until
 
 from kafkaprep.model.settings import Scope
 from kafkaprep.ui.app import KafkaprepApp
@@ -38,10 +38,12 @@ async def test_a_knob_turns_both_ways_and_its_own_value_is_no_change(made_app: M
 async def test_a_typed_value_is_checked_and_reset_takes_all_back(made_app: MakeApp) -> None:
     async with made_app().run_test(size=SIZE) as pilot:
         app = await ready(pilot)
-        await pilot.press("enter", "a", *"producer.linger.ms=-5", "enter")
+        await pilot.press("enter", "a")
+        await typed(pilot, "producer.linger.ms=-5")
         await until(pilot, lambda: "cannot be" in on_screen(app))
         assert isinstance(app.screen, Ask)
-        await pilot.press("escape", "a", *"producer.linger.ms=50", "enter")
+        await pilot.press("escape", "a")
+        await typed(pilot, "producer.linger.ms=50")
         await pilot.pause()
         assert isinstance(app.screen, LabScreen)
         session = app.session(app.screen._lab)

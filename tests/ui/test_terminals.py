@@ -19,15 +19,16 @@ MakeApp = Callable[..., KafkaprepApp]
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("size", [(1, 1), (10, 4), (79, 24), (80, 23)])
-async def test_a_small_terminal_asks_for_more_and_loses_nothing(made_app: MakeApp, size: tuple[int, int]) -> None:
+async def test_a_small_terminal_asks_for_more_and_loses_nothing(made_app: MakeApp) -> None:
     async with made_app().run_test(size=SIZE) as pilot:
         app = await ready(pilot)
         await pilot.press("enter", "right")
-        await pilot.resize_terminal(*size)
-        await pilot.pause()
-        shown = on_screen(app)
-        assert size[0] < 20 or f"{size[0]}×{size[1]}" in shown
+        for width, height in [(1, 1), (10, 4), (79, 24), (80, 23)]:
+            await pilot.resize_terminal(width, height)
+            await until(
+                pilot, lambda small=width < 9: small or "too small" in on_screen(app) or "Enlarge it" in on_screen(app)
+            )
+            assert width < 20 or f"{width}×{height}" in on_screen(app)
         await pilot.resize_terminal(*SIZE)
         await until(pilot, lambda: "--set producer.acks=1" in on_screen(app))
         assert isinstance(app.screen, LabScreen)

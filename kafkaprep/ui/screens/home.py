@@ -30,7 +30,6 @@ _STAGES = {
 class HomeScreen(AppScreen):
     """Enter goes on with the next lab, or opens the labs of a stage."""
 
-    CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("l", "labs", "All labs"),
         ("slash", "filter", "Find a lab"),

@@ -36,7 +36,6 @@ _PREDICTED = {
 class LabScreen(AppScreen):
     """Everything here can be left as it is: `r` runs the lab as it starts."""
 
-    CSS_PATH = "lab.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("r", "run", "Run"),
         ("s", "solution", "Solution"),

@@ -34,7 +34,6 @@ def matches(lab: Lab | BrokenLab, typed: str) -> bool:
 class LabsScreen(AppScreen):
     """`about` is a stage, or any words, to begin with."""
 
-    CSS_PATH = "labs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("slash", "filter", "Filter"),
         ("escape", "back", "Back"),

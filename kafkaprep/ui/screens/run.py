@@ -26,7 +26,6 @@ from kafkaprep.ui.words import megabytes
 class RunScreen(AppScreen):
     """Starts its run when it opens. It is left by the run's end, or by stopping it."""
 
-    CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("x", "stop", "Stop the run"),
         ("escape", "leave", "Leave"),

@@ -26,7 +26,6 @@ from kafkaprep.ui.words import PROMISES, SEVERITIES, command_line, headline
 class VerdictScreen(AppScreen):
     """Reads nothing: it shows a judged run."""
 
-    CSS_PATH = "verdict.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         ("s", "solution", "Solution"),
         ("e", "settings", "Settings"),
