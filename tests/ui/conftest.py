@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """A picture is renewed by a person who looks at it: `make snapshots`, then read the difference."""
     if config.getoption("snapshot_update", default=False) and os.environ.get("CI"):
         raise pytest.UsageError("Pictures are not renewed in CI. Run `make snapshots` and look at them.")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def fewer_collections() -> Iterator[None]:
+    """An app makes many objects that live as long as it does; to collect all the time costs a quarter of a test."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
