@@ -29,6 +29,7 @@ PLAN = "plan.json"
 HISTORY = "history.jsonl"
 BOUNDS = "bounds.json"
 LOG_LEDGER = "log.ledger"
+_NEEDED = ("lab", "promises", "seed", "settings", "steps")  # of a plan, by whoever judges, explains or reports
 SINK = "effects.sqlite"
 _MOST_ACTORS = 1000
 _FIELDS: Mapping[EventName, Mapping[str, type | UnionType]] = {
@@ -102,7 +103,7 @@ class SavedRun:
             "cluster": started.get("cluster"),
             "void": None if self.void is None else dict(self.void),
             "client": started.get("client"),
-            "seed": self.plan.get("seed"),
+            "seed": self.plan["seed"],
             "settings": self.plan["settings"],
             "counts": dict(self.verdict.counts),
             "fates": dict(self.verdict.fates),
@@ -130,6 +131,9 @@ def open_run(folder: Path) -> SavedRun:
     plan = _read_object(folder / PLAN)
     if plan is None or plan.get("format") != 1:
         raise UsageError(f"{folder} holds no saved run.", f"A run's folder has a {PLAN} of format 1.")
+    lacking = [name for name in _NEEDED if name not in plan]
+    if lacking:
+        raise UsageError(f"The run in {folder} is damaged (its plan lacks {lacking[0]}).")
     events, torn = _read_events(folder / HISTORY)
     bounds = _read_object(folder / BOUNDS) or {"partitions": {}, "committed_offsets": None}
     producers, consumers, replication = (

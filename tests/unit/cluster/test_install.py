@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import random
 import re
 import shutil
 import subprocess
@@ -23,7 +23,8 @@ from kafkaprep.engine.cluster.install import InstallProgress, Jar, Lock
 from kafkaprep.engine.cluster.java import Java
 from kafkaprep.errors import InstallError, RunStopped
 
-CONTENT = {"one": os.urandom(300_000), "two": os.urandom(5_000), "three": b"x"}
+_RANDOM = random.Random(1)  # the same in every process of a parallel run
+CONTENT = {"one": _RANDOM.randbytes(300_000), "two": _RANDOM.randbytes(5_000), "three": b"x"}
 JAVA = Java(Path("/nowhere/java"), "17.0.1", "PATH", "build")
 
 
@@ -203,7 +204,9 @@ def test_a_wrong_checksum_twice_is_an_error_and_leaves_nothing(cache: Path, repo
     assert not list(jars(cache).iterdir())
 
 
-@pytest.mark.parametrize("damaged", [CONTENT["one"][:-1], bytes(len(CONTENT["one"])), b""])
+@pytest.mark.parametrize(
+    "damaged", [CONTENT["one"][:-1], bytes(len(CONTENT["one"])), b""], ids=["cut", "zeros", "empty"]
+)
 def test_a_damaged_jar_is_noticed_and_replaced(cache: Path, repository: Repository, damaged: bytes) -> None:
     fetch()
     (jars(cache) / "one-1.0.jar").write_bytes(damaged)

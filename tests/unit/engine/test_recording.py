@@ -24,6 +24,7 @@ PLAN = {
     "seed": 1,
     "settings": {},
     "promises": ["no_reported_loss"],
+    "steps": [],
 }
 STARTED = {
     "at_s": 0.0,
