@@ -18,11 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from kafkaprep.engine.cluster import install
 from kafkaprep.engine.cluster.install import Installation
 from kafkaprep.engine.cluster.local import LocalCluster, take_down
 from kafkaprep.errors import InstallError
+
+# In CI the same examples each time: what lands must not hang on chance. By hand they stay random, to find more.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 KAFKA_TEST_TIMEOUT_S = 300
 _DEAD_PROXY = "http://127.0.0.1:9"  # nothing listens on the discard port

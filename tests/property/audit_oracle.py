@@ -155,16 +155,19 @@ def classes_of(doc: dict[str, Any]) -> dict[str, list[Any]]:
             if not positions(i) and o >= begin(p) and inside(p, o) and not cleaned(i):
                 answer["phantom"].add(i)
     for p in partitions:
-        last: dict[Any, int] = defaultdict(lambda: -1)
         firsts = sorted(
             (min(o for q, o in rows[i, True] if q == p), i) for i in known if any(q == p for q, _ in rows[i, True])
         )
-        for _, i in firsts:
+        for offset, i in firsts:
             if i in first_call:
                 producer = sends[first_call[i]].get("producer")
-                if first_call[i] < last[producer]:
+                lower = [
+                    first_call[j]
+                    for o, j in firsts
+                    if o < offset and j in first_call and sends[first_call[j]].get("producer") == producer
+                ]
+                if first_call[i] < max(lower, default=-1):
                     answer["reordered"].add(i)
-                last[producer] = max(last[producer], first_call[i])
         furthest, done = -1, set()
         for q, o, i in processed:
             if q == p and i in known and (q, o, i) not in done and (q, o) in positions(i):

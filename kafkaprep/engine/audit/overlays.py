@@ -35,12 +35,17 @@ def _walk_partition(
     next_offset = None if offsets is None else offsets.get(partition, 0)
     producers, ranks, marks = ledger.producer, ledger.rank, ledger.marks
     has_keys = bool(ledger.key_modulus) or ledger.key is not None
-    furthest: dict[int, int] = {}  # producer → greatest rank so far
+    furthest: dict[int, int] = {}  # producer → greatest rank at lower offsets
+    here: dict[int, int] = {}  # the same at this offset: ids that share a position have no order among them
     copies_seen: set[int] = set()
     last = -1
     for offset, index, state in log.rows():
         if offset == last and offset >= start:
             found.conflicts.add((partition, offset))
+        if offset != last and here:
+            for producer, rank in here.items():
+                furthest[producer] = max(rank, furthest.get(producer, -1))
+            here.clear()
         last = offset
         if not (state & COMMITTED and marks[index] & KNOWN):
             continue
@@ -57,7 +62,7 @@ def _walk_partition(
             if ranks[index] < furthest.get(producer, -1):
                 found.reordered.add(index)
             else:
-                furthest[producer] = ranks[index]
+                here[producer] = max(ranks[index], here.get(producer, -1))
 
 
 def check_acks(ledger: Ledger) -> tuple[set[int], set[tuple[int, int]]]:

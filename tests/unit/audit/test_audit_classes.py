@@ -283,3 +283,13 @@ def test_the_answer_lists_everything_and_a_run_a_thousand() -> None:
     assert classes(document["sends"]) == {"lost": list(range(1500))}
     lost = classify(parse_document(document)).classes["lost"]
     assert (lost.count, lost.members) == (1500, list(range(1000)))
+
+
+def test_ids_that_share_a_position_have_no_order_among_them() -> None:
+    for labels in ((0, 1), (1, 0), (7919, 0)):
+        document = {
+            "sends": [{"id": each, "outcome": "acked", "partition": None, "offset": None} for each in labels],
+            "log": [{"partition": 0, "offset": 0, "id": each, "committed": True} for each in reversed(labels)],
+            "processed": [],
+        }
+        assert "reordered" not in answer_document(document)["classes"]  # type: ignore[operator]
